@@ -1,0 +1,11 @@
+#!/bin/sh
+# Pins every dependency with hashes, for every platform; the files name no package index.
+set -eu
+cd "$(dirname "$0")/.."
+for extra in runtime dev; do
+  flags=""
+  [ "$extra" = dev ] && flags="--extra dev"
+  # shellcheck disable=SC2086
+  uv pip compile pyproject.toml --group build $flags --universal --python-version 3.11 \
+    --generate-hashes --no-annotate --no-header --quiet --output-file "requirements/$extra.txt"
+done

@@ -1,0 +1,117 @@
+"""What every expert said before the blend: kept, so that verification and learning need not run them again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from skyproof.archive.array_file import FileArray, pack, packed_attributes, read_layout, read_stored, unpack, write_file
+from skyproof.archive.database import Database
+from skyproof.archive.objects import content_key
+from skyproof.archive.tables import canonical_json, experts
+from skyproof.domain.errors import InvalidValueError
+from skyproof.domain.forecasts import ForecastGrid
+from skyproof.domain.protocols import ObjectStore
+from skyproof.domain.quantiles import LEVEL_ARRAY
+from skyproof.domain.times import format_instant
+from skyproof.domain.variables import find_variable
+
+
+class Experts:
+    """Quantiles of the experts, per release and issue time."""
+
+    def __init__(self, database: Database, objects: ObjectStore) -> None:
+        self._database = database
+        self._objects = objects
+
+    def put(
+        self,
+        release_id: str,
+        issue_time: datetime,
+        names: tuple[str, ...],
+        quantiles: NDArray[np.float32],
+        grid: ForecastGrid,
+    ) -> str:
+        """Keep what the experts said; durable on return.
+
+        Args:
+            release_id: the release they belong to.
+            issue_time: when they were asked.
+            names: one per expert.
+            quantiles: (expert, variable, site, lead, level) float32, canonical units, NaN where asleep.
+            grid: the cells.
+
+        Returns:
+            The key for :meth:`read_key`.
+
+        Raises:
+            InvalidValueError: the shape does not fit the grid.
+        """
+        data = _write(release_id, issue_time, names, quantiles, grid)
+        key, _ = content_key(f"experts/{release_id}", data, ".nc")
+        self._objects.put(key, data)
+        row = {"release_id": release_id, "issue_time": issue_time, "object_key": key}
+        with self._database.writing() as connection:
+            connection.execute(self._database.upsert(experts), row)
+        return key
+
+    def read(self, release_id: str, issue_time: datetime) -> tuple[tuple[str, ...], NDArray[np.float32]] | None:
+        """Names and quantiles (expert, variable, site, lead, level) kept last for that issue time; None if there are none."""
+        query = sa.select(experts.c.object_key).where(
+            experts.c.release_id == release_id, experts.c.issue_time == issue_time
+        )
+        with self._database.reading() as connection:
+            key = connection.execute(query).scalar_one_or_none()
+        return None if key is None else self.read_key(key)
+
+    def read_key(self, key: str) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Names and quantiles of a run's ``experts_key``.
+
+        Raises:
+            IntegrityError: the object is missing or damaged.
+        """
+        with self._objects.local_path(key) as path:
+            layout = read_layout(path)
+            stored = [layout.arrays[name] for name in layout.facts["variables"]]
+            shape = stored[0].shape
+            quantiles = np.empty((shape[0], len(stored), *shape[1:]), dtype=np.float32)
+            for index, array in enumerate(stored):
+                packed = read_stored(path, array)
+                for expert in range(shape[0]):
+                    unpack(packed[expert], array.scale, quantiles[expert, index])
+        return layout.texts["expert"], quantiles
+
+
+def _write(
+    release_id: str, issue_time: datetime, names: tuple[str, ...], quantiles: NDArray[np.float32], grid: ForecastGrid
+) -> bytes:
+    wanted = (len(names), len(grid.variables), len(grid.sites), len(grid.lead_hours), len(LEVEL_ARRAY))
+    if quantiles.shape != wanted:
+        raise InvalidValueError(f"experts have quantiles of shape {quantiles.shape}, wanted {wanted}")
+    arrays = [
+        FileArray("expert", ("expert",), np.array(names, dtype=object)),
+        FileArray("site_id", ("site_id",), np.array(grid.site_ids, dtype=object), {"cf_role": "timeseries_id"}),
+        FileArray("lead", ("lead",), np.array(grid.lead_hours, dtype="<i4"), {"units": "hours"}),
+        FileArray("quantile", ("quantile",), LEVEL_ARRAY.astype("<f8"), {"standard_name": "quantile", "units": "1"}),
+    ]
+    saturated = {}
+    for index, name in enumerate(grid.variables):
+        variable = find_variable(name)
+        packed, saturated[name] = pack(quantiles[:, index], variable.resolution)
+        attributes = {"standard_name": variable.standard_name, "units": variable.unit}
+        dims = ("expert", "site_id", "lead", "quantile")
+        arrays.append(FileArray(name, dims, packed, attributes | packed_attributes(variable.resolution)))
+    return write_file(
+        arrays,
+        attributes={
+            "Conventions": "CF-1.11",
+            "title": "Quantiles of the experts behind a run",
+            "release_id": release_id,
+            "issue_time": format_instant(issue_time),
+            "values_held_at_limit": canonical_json(saturated),
+        },
+        facts={"variables": list(grid.variables)},
+    )

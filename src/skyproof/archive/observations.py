@@ -1,0 +1,188 @@
+"""What happened, and since when we knew: bitemporal, revisions kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from skyproof.archive.bulk import fetch_many, insert_many
+from skyproof.archive.database import Database
+from skyproof.archive.derived import delete_objects, drop_derived
+from skyproof.archive.names import NameRegister
+from skyproof.archive.tables import observation_days
+from skyproof.domain.cycles import ObservationBatch
+from skyproof.domain.errors import InvalidValueError
+from skyproof.domain.protocols import ObjectStore
+from skyproof.domain.times import Instants, from_epoch_seconds, to_epoch_seconds
+
+#: Flag of a row that says: no value was measured.
+MISSING = "missing"
+_SECONDS_PER_DAY = 86_400
+_DAY_SPAN = 400_000  # days within 547 years of 1970; packs an instant and a day into one integer
+#: What a grid reads of each row.
+_GRID_ROW = {"valid_time": "i8", "site_id": "i4", "value": "f8"}
+#: Above this many sites reading all of them and choosing afterwards is faster than naming each.
+_NAMED_SITES = 16
+
+
+class Observations:
+    """Observations of stations and customers."""
+
+    def __init__(self, database: Database, objects: ObjectStore, names: NameRegister) -> None:
+        self._database = database
+        self._objects = objects
+        self._names = names
+
+    def append(self, batch: ObservationBatch, flags: NDArray[np.str_]) -> int:
+        """Keep a batch, canonical units; durable on return.
+
+        A row equal to one we hold (source, site, variable, both times, value) is skipped. A row whose value is NaN is
+        kept as the statement that nothing was measured, flagged ``missing`` unless it has a flag already.
+
+        Args:
+            batch: n observations.
+            flags: n flags; the empty string means the row passed.
+
+        Returns:
+            How many rows are new.
+
+        Raises:
+            InvalidValueError: lengths differ, or a value is infinite.
+        """
+        _check_batch(batch, flags)
+        if not len(batch):
+            return 0
+        columns = self._columns(batch, flags)
+        dropped: list[str] = []
+        with self._database.writing() as connection:
+            stored = insert_many(self._database, connection, "observations", _sorted(columns))
+            if stored:
+                days = _touched(columns)
+                insert_many(self._database, connection, "observation_days", days)
+                dropped = drop_derived(connection, from_epoch_seconds(int(days["recorded_at"][0])))
+        delete_objects(self._objects, dropped)
+        return stored
+
+    def grid(
+        self,
+        *,
+        variables: Sequence[str],
+        site_ids: Sequence[str],
+        valid_from: datetime,
+        valid_until: datetime,
+        step_hours: int,
+        as_of: datetime,
+        include_flagged: bool = False,
+    ) -> tuple[Instants, NDArray[np.float32]]:
+        """Observations on a regular axis of valid times, both ends included, as they were known at ``as_of``.
+
+        Of several revisions the newest recorded by then counts; if that one is flagged the cell is NaN unless
+        ``include_flagged``. Of two recorded in the same second the greater value counts, so that order of arrival
+        does not matter.
+
+        Returns:
+            The valid times, and values with dims (variable, valid_time, site), float32, NaN where nothing was known.
+        """
+        step, first, last = step_hours * 3600, to_epoch_seconds(valid_from), to_epoch_seconds(valid_until)
+        seconds = np.arange(first, last + 1, step, dtype=np.int64)
+        values = np.full((len(variables), len(seconds), len(site_ids)), np.nan, dtype=np.float32)
+        known = self._names.find((*variables, *site_ids))
+        columns = np.full(max(known.values(), default=0) + 1, -1, dtype=np.int64)
+        for column, site_id in enumerate(site_ids):
+            columns[known.get(site_id, 0)] = column
+        named = [known[site_id] for site_id in site_ids if site_id in known]
+        if not named:
+            return seconds.astype("datetime64[s]"), values
+        chosen = named if len(named) <= _NAMED_SITES else []
+        nothing = "-9e999" if self._database.is_sqlite else "'-Infinity'::float8"
+        with self._database.reading() as connection:
+            for index, variable in enumerate(variables):
+                if variable in known:
+                    query = _grid_query(
+                        known[variable], (first, last, step), to_epoch_seconds(as_of), chosen, include_flagged, nothing
+                    )
+                    rows = fetch_many(self._database, connection, query, _GRID_ROW)
+                    rows = rows[rows["site_id"] < len(columns)]
+                    column = columns[rows["site_id"]]
+                    wanted = column >= 0
+                    row = (rows["valid_time"][wanted] - first) // step
+                    # Rows come oldest revision first; of repeated targets the last assignment stays.
+                    values[index, row, column[wanted]] = rows["value"][wanted]
+        values[np.isneginf(values)] = np.nan
+        return seconds.astype("datetime64[s]"), values
+
+    def touched_days(self, *, recorded_after: datetime | None, as_of: datetime) -> tuple[date, ...]:
+        """Valid days with rows recorded in (recorded_after, as_of], sorted: the days whose scores may have changed."""
+        query = sa.select(observation_days.c.valid_day).distinct().where(observation_days.c.recorded_at <= as_of)
+        if recorded_after is not None:
+            query = query.where(observation_days.c.recorded_at > recorded_after)
+        with self._database.reading() as connection:
+            return tuple(sorted(connection.execute(query).scalars()))
+
+    def newest_recorded_at(self, *, as_of: datetime) -> datetime | None:
+        """When the newest row known by ``as_of`` was recorded; None if there is none."""
+        newest = sa.select(sa.func.max(observation_days.c.recorded_at)).where(observation_days.c.recorded_at <= as_of)
+        with self._database.reading() as connection:
+            return connection.execute(newest).scalar_one_or_none()
+
+    def _columns(self, batch: ObservationBatch, flags: NDArray[np.str_]) -> dict[str, NDArray[Any]]:
+        sites, variables = batch.site_ids.tolist(), batch.variables.tolist()
+        number = self._names.give({batch.source_id, *sites, *variables})
+        missing = np.isnan(batch.values)
+        return {
+            "variable_id": np.fromiter((number[name] for name in variables), np.int32, len(batch)),
+            "valid_time": batch.valid_times.astype("datetime64[s]").astype(np.int64),
+            "site_id": np.fromiter((number[name] for name in sites), np.int32, len(batch)),
+            "recorded_at": batch.recorded_ats.astype("datetime64[s]").astype(np.int64),
+            "source_id": np.full(len(batch), number[batch.source_id], dtype=np.int32),
+            "value": np.where(missing, -np.inf, batch.values),
+            "flag": np.where(missing & (flags == ""), MISSING, flags),
+        }
+
+
+def _check_batch(batch: ObservationBatch, flags: NDArray[np.str_]) -> None:
+    lengths = {len(part) for part in (batch.site_ids, batch.variables, batch.valid_times, batch.recorded_ats, flags)}
+    if lengths != {len(batch)}:
+        raise InvalidValueError(
+            f"observations of {batch.source_id} have columns of lengths {sorted(lengths)}, wanted one"
+        )
+    if np.isinf(batch.values).any():
+        raise InvalidValueError(f"observations of {batch.source_id} hold infinite values", hint="send NaN for missing")
+
+
+def _sorted(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The rows in the order of the key, so that the table grows at its end instead of everywhere."""
+    order = np.lexsort(tuple(columns[name] for name in ("recorded_at", "site_id", "valid_time", "variable_id")))
+    return {name: values[order] for name, values in columns.items()}
+
+
+def _touched(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The distinct pairs of recording instant and valid day, earliest recorded first."""
+    day = columns["valid_time"] // _SECONDS_PER_DAY + _DAY_SPAN // 2
+    pairs = np.unique(columns["recorded_at"] * _DAY_SPAN + day)
+    return {"recorded_at": pairs // _DAY_SPAN, "valid_day": (pairs % _DAY_SPAN - _DAY_SPAN // 2).astype(np.int32)}
+
+
+def _grid_query(
+    variable_id: int,
+    axis: tuple[int, int, int],
+    as_of: int,
+    site_numbers: list[int],
+    include_flagged: bool,
+    nothing: str,
+) -> str:
+    """The rows of one variable on the axis (first, last, step), oldest revision first. Only integers go into the text."""
+    first, last, step = axis
+    # Numbers beyond a double are minus infinity to SQLite and an error to PostgreSQL, which has a word for it.
+    value = "value" if include_flagged else f"CASE WHEN flag = '' THEN value ELSE {nothing} END"
+    sites = f" AND site_id IN ({', '.join(map(str, site_numbers))})" if site_numbers else ""
+    return (
+        f"SELECT valid_time, site_id, {value} FROM observations WHERE variable_id = {variable_id}"  # noqa: S608
+        f" AND valid_time BETWEEN {first} AND {last} AND (valid_time - {first}) % {step} = 0"
+        f" AND recorded_at <= {as_of}{sites} ORDER BY variable_id, valid_time, site_id, recorded_at, source_id, value"
+    )

@@ -1,0 +1,147 @@
+"""The whole product on the sandbox planet, without a network: build, ingest, learn, forecast, deliver, verify.
+
+Every step first asks what is done already, so an interrupted demo goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from skyproof.cycle.backtest_cycle import backtest_cycle
+from skyproof.cycle.clock import SimulatedClock
+from skyproof.cycle.deliver_cycle import deliver_newest
+from skyproof.cycle.ingest_cycle import take_in_feed, take_in_source
+from skyproof.cycle.keys import create_key
+from skyproof.cycle.learn_cycle import learn_cycle
+from skyproof.cycle.settings import FILE_NAME, Settings, load_settings, save_settings
+from skyproof.cycle.verify_cycle import release_scorecard, verify_cycle
+from skyproof.cycle.wiring import CLOCK_FILE, Product, open_product
+from skyproof.domain.errors import InvalidValueError, NoReleaseError
+from skyproof.domain.forecasts import Release, Run
+from skyproof.domain.progress import Progress, silent
+from skyproof.domain.sites import Customer
+from skyproof.stages.sandbox.planet import Planet, build_planet
+from skyproof.stages.sandbox.profiles import find_profile
+from skyproof.stages.sandbox.source import SandboxStations, sandbox_sites, sandbox_sources
+from skyproof.stages.verify.scorecard import Scorecard
+
+CUSTOMER = Customer("demo", "Demo customer")
+KEY_FILE = "demo-key"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the demo made: enough to say what it proved and what to open."""
+
+    release: Release
+    newest_run: Run
+    runs: int
+    receipts: int
+    scorecard: Scorecard
+    key: str
+
+
+def prepare_home(home: Path, *, profile: str | None = None, seed: int | None = None) -> Settings:
+    """Make a sandbox home, or check that this one is.
+
+    Raises:
+        InvalidValueError: the home belongs to something else, or to another planet.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    if (home / FILE_NAME).exists():
+        settings = load_settings(home)
+        if settings.clock != "simulated":
+            raise InvalidValueError(
+                f"{home} holds a product that is no sandbox", hint="name another folder with --home"
+            )
+        same = profile in (None, settings.sandbox_profile) and seed in (None, settings.sandbox_seed)
+        if not same:
+            raise InvalidValueError(
+                f"{home} holds the sandbox planet {settings.sandbox_profile} with seed {settings.sandbox_seed}",
+                hint="name another folder with --home for another planet",
+            )
+        return settings
+    chosen = find_profile(profile or "demo")
+    settings = load_settings(
+        home,
+        clock="simulated",
+        sandbox_profile=chosen.name,
+        sandbox_seed=seed,
+        horizon_hours=chosen.horizon_hours,
+        tail_days=chosen.tail_days,
+    )
+    save_settings(home, settings)
+    return settings
+
+
+def demo_cycle(product: Product, *, progress: Progress = silent) -> DemoResult:
+    """Run the demo on a prepared home (see :func:`prepare_home`)."""
+    settings, archive = product.settings, product.archive
+    profile = find_profile(settings.sandbox_profile)
+    planet = build_planet(
+        product.home / "sandbox", profile, seed=settings.sandbox_seed, workers=settings.workers, progress=progress
+    )
+    learned_at, end = profile.learn_until, profile.end
+    _set_clock(product, end)
+
+    ingest_planet(product, planet, until=end, progress=progress)
+    try:
+        release = archive.releases.newest(as_of=learned_at)
+    except NoReleaseError:
+        release = learn_cycle(product, as_of=learned_at, since=profile.start, progress=progress)
+    runs = backtest_cycle(product, learned_at, end, progress=progress)
+
+    archive.customers.add(CUSTOMER)
+    token = demo_key(product)
+    receipts = deliver_newest(product, archive.customers.keys(CUSTOMER.customer_id)[0], progress=progress)
+    verify_cycle(product, as_of=end, progress=progress)
+    scorecard = release_scorecard(product, as_of=end)
+    return DemoResult(release, runs[-1], len(runs), receipts, scorecard, token)
+
+
+def ingest_planet(product: Product, planet: Planet, *, until: datetime, progress: Progress) -> None:
+    """Take in what the planet's providers and stations published by ``until`` and is not held yet."""
+    archive, sites = product.archive, sandbox_sites(planet)
+    archive.sites.add(sites)
+    for source in sandbox_sources(planet):
+        held = archive.cycles.catalogue(source.spec.source_id, as_of=until, usable_only=False)
+        after = max((cycle.available_at for cycle in held), default=None)
+        take_in_source(product, source, sites, after=after, until=until, progress=progress)
+    newest = archive.observations.newest_recorded_at(as_of=until)
+    take_in_feed(product, SandboxStations(planet), sites, after=newest, until=until, progress=progress)
+
+
+def demo_key(product: Product) -> str:
+    """The demo customer's key, made once and kept in the home for the console's examples (mode 0600)."""
+    path = product.home / KEY_FILE
+    if path.exists():
+        return path.read_text().strip()
+    token, _ = create_key(product, CUSTOMER.customer_id, lifetime=timedelta(days=3650))
+    temporary = path.with_suffix(".tmp")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(token + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return token
+
+
+@contextmanager
+def open_demo(home: Path, *, profile: str | None = None, seed: int | None = None) -> Iterator[Product]:
+    """Prepare a sandbox home and open it."""
+    settings = prepare_home(home, profile=profile, seed=seed)
+    if not (home / CLOCK_FILE).exists():
+        SimulatedClock(home / CLOCK_FILE).set(find_profile(settings.sandbox_profile).start)
+    with open_product(home) as product:
+        yield product
+
+
+def _set_clock(product: Product, instant: datetime) -> None:
+    clock = product.clock
+    if isinstance(clock, SimulatedClock) and clock.now() < instant:
+        clock.set(instant)

@@ -1,0 +1,67 @@
+"""One forecast, from what is known to what is published: the product in one file.
+
+Read it from top to bottom. A live forecast and a backtest both come through here; nothing in it knows which.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from time import perf_counter
+
+from skyproof.archive.release_content import ReleaseContent
+from skyproof.archive.runs import RunDraft
+from skyproof.cycle.plugins import load_models
+from skyproof.cycle.wiring import Product
+from skyproof.domain.forecasts import Run
+from skyproof.domain.reasons import REASONS
+from skyproof.domain.times import hours, require_utc
+from skyproof.stages.forecast.assemble import assemble_forecast
+from skyproof.stages.forecast.blending import advance_blend
+from skyproof.stages.forecast.experts import ask_experts, wake_models
+from skyproof.stages.publish.publish_run import publish_run
+
+
+def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | None = None) -> Run:
+    """Make and publish the run of ``issue_time``, knowing only what was known then."""
+    issue_time = require_utc(issue_time, "issue time")
+    archive, began = product.archive, perf_counter()
+
+    # 1. The release that was stable then, and the experts it learned.
+    release = archive.releases.find(release_id) if release_id else archive.releases.newest(as_of=issue_time)
+    content = ReleaseContent.from_bytes(archive.releases.content(release))
+    models = wake_models(load_models(content.source_ids), content)
+
+    # 2. What was available at the issue time: the newest usable cycle of each source, the last observations.
+    inputs = archive.inputs.gather(
+        content.grid, content.source_ids, issue_time=issue_time, max_age=hours(content.max_cycle_age_hours)
+    )
+
+    # 3. Every expert answers, or sleeps.
+    names, experts = ask_experts(models, inputs)
+    experts_key = archive.experts.put(release.release_id, issue_time, names, experts, content.grid)
+
+    # 4. The blend has learned from every observation that had arrived.
+    blend = product.blend()
+    state = advance_blend(archive, release, content, models, blend, issue_time)
+
+    # 5. One calibrated forecast, its regime and its lineage.
+    forecast = assemble_forecast(content, blend, state, experts, inputs, product.cadences())
+
+    # 6. Checked, then published whole or not at all.
+    draft = RunDraft(
+        release_id=release.release_id,
+        issue_time=issue_time,
+        init_time=inputs.init_time,
+        published_at=issue_time,
+        regime=forecast.regime,
+        inputs=forecast.inputs,
+        grid=content.grid,
+        values=forecast.values,
+        reasons=forecast.reasons,
+        experts_key=experts_key,
+        generation_ms=round(1000 * (perf_counter() - began), 3),
+        warnings=forecast.warnings,
+        reason_names=REASONS,
+        attributes={"sandbox": product.is_sandbox},
+    )
+    return publish_run(archive, draft)

@@ -1,0 +1,119 @@
+"""Every setting of the product, typed, with its default, unit and help. Unknown keys are refused.
+
+Read from ``skyproof.yaml`` in the home, then from environment variables ``SKYPROOF_<NAME>``, which win.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from skyproof.domain.errors import InvalidValueError, UnreadableFileError
+
+DEFAULT_HOME = Path("skyproof-home")
+FILE_NAME = "skyproof.yaml"
+_LARGEST_FILE_BYTES = 100_000
+
+
+class Settings(BaseModel):
+    """Settings of one home."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    database_url: str = Field("", description="PostgreSQL URL of tables and ledger; empty: SQLite inside the home.")
+    clock: Literal["system", "simulated"] = Field(
+        "system", description="Whose present counts: the machine's or the sandbox's."
+    )
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port the API listens on; 0 takes any free one.")
+    workers: int = Field(2, ge=1, le=64, description="Processes for heavy work such as building the sandbox planet.")
+    step_hours: int = Field(6, ge=1, le=24, description="Hours between two leads of a run; also the interval of sums.")
+    horizon_hours: int = Field(120, ge=1, le=384, description="Longest lead of a run, in hours.")
+    leads_hours: tuple[int, ...] = Field(
+        (), description="Leads of a run in hours, where they are not every step to the horizon."
+    )
+    variables: tuple[str, ...] = Field(
+        ("temperature_2m", "wind_speed_10m", "precipitation", "pressure_msl"), description="Variables of a run."
+    )
+    issue_every_hours: int = Field(24, ge=1, le=24, description="Hours between two nominal issue times.")
+    issue_hour_utc: int = Field(12, ge=0, le=23, description="Hour of the first nominal issue time of a day, UTC.")
+    max_cycle_age_hours: int = Field(
+        60, ge=1, le=240, description="A source cycle older than this is no longer used, in hours."
+    )
+    learn_days: int = Field(730, ge=20, description="Days of history a release learns from, at most.")
+    tail_days: int = Field(60, ge=5, description="Last days of the history kept out of the first fit, to calibrate on.")
+    sandbox_profile: str = Field("demo", description="Size of the sandbox planet: small, demo or full.")
+    sandbox_seed: int = Field(1, ge=0, description="Seed of the sandbox planet.")
+    nearest_site_km: float = Field(
+        50.0, gt=0, description="A coordinate farther than this from every site is refused, in km."
+    )
+
+    @property
+    def lead_hours(self) -> tuple[int, ...]:
+        """Leads of a run, in hours."""
+        return self.leads_hours or tuple(range(self.step_hours, self.horizon_hours + 1, self.step_hours))
+
+
+def load_settings(home: Path, *, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings of a home; ``overrides`` (from the command line) win over environment and file.
+
+    Raises:
+        UnreadableFileError: ``skyproof.yaml`` is no mapping.
+        InvalidValueError: an unknown key or an impossible value; every one is named.
+    """
+    values: dict[str, Any] = read_mapping(home / FILE_NAME) if (home / FILE_NAME).exists() else {}
+    for name, text in (os.environ if environment is None else environment).items():
+        key = name.removeprefix("SKYPROOF_").lower()
+        if name.startswith("SKYPROOF_") and key in Settings.model_fields:
+            values[key] = yaml.safe_load(text)
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    return parse_settings(values)
+
+
+def parse_settings(values: Mapping[str, Any]) -> Settings:
+    """Check settings given as a mapping.
+
+    Raises:
+        InvalidValueError: an unknown key or an impossible value; every one is named.
+    """
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise InvalidValueError(
+            f"settings are wrong: {problems}", hint=f"known settings: {', '.join(Settings.model_fields)}"
+        ) from error
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a small YAML file that must hold a mapping.
+
+    Raises:
+        UnreadableFileError: too large, no YAML, or no mapping.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_FILE_BYTES:
+            raise UnreadableFileError(f"{path.name} is larger than {_LARGEST_FILE_BYTES} bytes")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UnreadableFileError(f"{path.name} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise UnreadableFileError(f"{path.name} holds {type(content).__name__}, wanted a mapping of names to values")
+    return content
+
+
+def save_settings(home: Path, settings: Settings) -> None:
+    """Write what differs from the defaults to ``skyproof.yaml``, whole or not at all."""
+    changed = settings.model_dump(mode="json", exclude_defaults=True)
+    text = "# Settings of this home; `skyproof doctor` lists all of them.\n" + yaml.safe_dump(changed, sort_keys=True)
+    temporary = home / f".{FILE_NAME}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(home / FILE_NAME)

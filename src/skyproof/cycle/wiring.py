@@ -1,0 +1,78 @@
+"""Turns settings into objects; the only place that knows which implementation stands behind a protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from skyproof.archive.archive import Archive
+from skyproof.cycle.clock import SimulatedClock, SystemClock
+from skyproof.cycle.plugins import load_models
+from skyproof.cycle.settings import Settings, load_settings
+from skyproof.domain.errors import NotAvailableError
+from skyproof.domain.forecasts import ForecastGrid
+from skyproof.domain.protocols import Blend, Clock, ForecastModel
+from skyproof.science.online_blend import BernsteinBlend
+
+CLOCK_FILE = "clock.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One home, opened: its settings, its archive and its clock."""
+
+    home: Path
+    settings: Settings
+    archive: Archive
+    clock: Clock
+
+    def source_ids(self) -> tuple[str, ...]:
+        """Registered sources that have at least one cycle, in the register's order."""
+        now = self.clock.now()
+        specs = self.archive.sources.all()
+        return tuple(spec.source_id for spec in specs if self.archive.cycles.catalogue(spec.source_id, as_of=now))
+
+    def models(self) -> tuple[ForecastModel, ...]:
+        """Fresh experts for the sources present, through the entry points."""
+        return load_models(self.source_ids())
+
+    def blend(self) -> Blend:
+        """The online blend."""
+        return BernsteinBlend()
+
+    def cadences(self) -> dict[str, timedelta]:
+        """How often each registered source issues."""
+        return {spec.source_id: spec.cadence for spec in self.archive.sources.all()}
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether this home holds the simulated planet."""
+        return self.settings.clock == "simulated"
+
+    def grid(self) -> ForecastGrid:
+        """The cells a run of this home fills.
+
+        Raises:
+            NotAvailableError: no site is registered.
+        """
+        sites = self.archive.sites.all()
+        if not sites:
+            raise NotAvailableError(
+                "no site is registered", hint="skyproof site add, or skyproof ingest, brings sites in"
+            )
+        settings = self.settings
+        return ForecastGrid(sites, settings.variables, settings.lead_hours, settings.step_hours)
+
+
+@contextmanager
+def open_product(home: Path, **overrides: Any) -> Iterator[Product]:
+    """Open a home (made if it is not there) and close it afterwards."""
+    home.mkdir(parents=True, exist_ok=True)
+    settings = load_settings(home, **overrides)
+    clock: Clock = SimulatedClock(home / CLOCK_FILE) if settings.clock == "simulated" else SystemClock()
+    with Archive.open(home, database_url=settings.database_url or None) as archive:
+        yield Product(home, settings, archive, clock)

@@ -1,0 +1,1 @@
+"""Words, types, units, errors and protocols. Imports nothing else of Skyproof; opens no file, asks no clock."""

@@ -1,0 +1,52 @@
+"""What went to whom: keys, requests in canonical form, receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A customer's key as we keep it: an identifier and a hash, never the secret."""
+
+    key_id: str
+    customer_id: str
+    secret_hash: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of one answer: durable before its first byte leaves.
+
+    ``forecast_id`` names the content (same run, same canonical request: same bytes); ``receipt_id`` names the
+    delivery. ``value_digest`` covers the values in canonical units and UTC, ``bytes_digest`` the body as sent.
+    ``newest_run_id`` is the newest run that existed then, so that a stale answer is visible later.
+    """
+
+    receipt_id: str
+    forecast_id: str
+    customer_id: str
+    key_id: str
+    canonical_request: str
+    run_id: str
+    newest_run_id: str
+    value_digest: str
+    bytes_digest: str
+    media_type: str
+    status: int
+    served_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEvent:
+    """Something that matters to the business. ``kind`` is dotted (``run.published``); ``payload`` is plain JSON."""
+
+    recorded_at: datetime
+    kind: str
+    payload: Mapping[str, object]

@@ -1,0 +1,130 @@
+"""One tree of errors, grouped by what the caller would do.
+
+::
+
+    SkyproofError
+    ├── InputError            the caller sent something wrong: change the input
+    │   ├── UnknownNameError      a variable, site, unit, source, release or zone that does not exist here
+    │   ├── InvalidValueError     right name, impossible value (range, shape, time, size)
+    │   ├── ContractError         a file or feed broke its source's contract
+    │   └── UnreadableFileError   not the format it claims to be, or cut short
+    ├── AccessError           who asks, or how often: change the key or wait
+    │   ├── AuthenticationError   no key, malformed key, wrong key, expired key
+    │   └── PermissionDeniedError a good key for something it does not open
+    ├── NotAvailableError     a right question with no answer (yet): wait, or ask for something else
+    │   ├── NoRunError            no run was published by the time asked for
+    │   ├── NoReleaseError        nothing has been learned yet
+    │   └── RunWithheldError      a run was made, failed its checks and was not published
+    └── StoreError            what we keep is away or damaged: an operator looks (``skyproof doctor``)
+        ├── IntegrityError        bytes do not match their digest
+        └── StoreUnavailableError database or object store does not answer, or is of another version
+
+Each class has a stable ``kind``; kinds are added, never renamed. A message says what we got, what we wanted and
+what to do; ``hint`` holds the last part when it can be said apart.
+"""
+
+from __future__ import annotations
+
+
+class SkyproofError(Exception):
+    """Root of all errors raised on purpose."""
+
+    kind = "error"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+
+class InputError(SkyproofError):
+    """The caller sent something wrong."""
+
+    kind = "input"
+
+
+class UnknownNameError(InputError):
+    """A name that does not exist here."""
+
+    kind = "unknown_name"
+
+
+class InvalidValueError(InputError):
+    """A known name with an impossible value."""
+
+    kind = "invalid_value"
+
+
+class ContractError(InputError):
+    """Data that break their source's contract."""
+
+    kind = "contract"
+
+
+class UnreadableFileError(InputError):
+    """A file that is not what it claims to be, or is cut short."""
+
+    kind = "unreadable_file"
+
+
+class AccessError(SkyproofError):
+    """Who asks, or how often."""
+
+    kind = "access"
+
+
+class AuthenticationError(AccessError):
+    """No key, or a key that opens nothing."""
+
+    kind = "authentication"
+
+
+class PermissionDeniedError(AccessError):
+    """A good key for something it does not open."""
+
+    kind = "permission_denied"
+
+
+class NotAvailableError(SkyproofError):
+    """A right question with no answer yet."""
+
+    kind = "not_available"
+
+
+class NoRunError(NotAvailableError):
+    """No run was published by the time asked for."""
+
+    kind = "no_run"
+
+
+class NoReleaseError(NotAvailableError):
+    """Nothing has been learned yet."""
+
+    kind = "no_release"
+
+
+class RunWithheldError(NotAvailableError):
+    """A run was made, failed its checks and was not published."""
+
+    kind = "run_withheld"
+
+
+class StoreError(SkyproofError):
+    """What we keep is away or damaged."""
+
+    kind = "store"
+
+
+class IntegrityError(StoreError):
+    """Bytes do not match their digest."""
+
+    kind = "integrity"
+
+
+class StoreUnavailableError(StoreError):
+    """A store that does not answer, or is of another version."""
+
+    kind = "store_unavailable"

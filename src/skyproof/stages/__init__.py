@@ -1,0 +1,1 @@
+"""The stages of a forecast's life. None imports another; they meet in the archive."""

@@ -1,0 +1,285 @@
+"""The desk that answers: chooses run and sites, names the answer, renders it, and remembers rendered bodies.
+
+An answer is a pure function of run, canonical request, site metadata, customer and renderer version; ``forecast_id`` is
+their digest. Hence the same question to the same run is the same id and the same bytes, and a rendered body may be
+kept, or made again, at will. What the desk knows of the archive's registers is at most ``refresh_s`` seconds old.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from skyproof.archive.archive import Archive
+from skyproof.domain.errors import InvalidValueError, NoRunError, UnknownNameError
+from skyproof.domain.forecasts import Run
+from skyproof.domain.times import format_instant
+from skyproof.stages.deliver import csv_form, representation
+from skyproof.stages.deliver.columns import ColumnPlan, ValueDigest, make_columns, plan_columns
+from skyproof.stages.deliver.nearest import FoundSite, SiteIndex
+from skyproof.stages.deliver.representation import PlaceAnswer
+from skyproof.stages.deliver.requests import ForecastRequest
+from skyproof.stages.deliver.run_view import RunView, make_view
+from skyproof.stages.deliver.time_axis import TimeAxis, make_axis
+
+#: Values in one answer: places x columns x steps.
+MOST_VALUES = 2_000_000
+#: Rendering more places than this takes long enough to keep other callers waiting.
+FEW_PLACES = 16
+_MOST_VIEWS = 32
+_MOST_PLANS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request that has found its run and its sites, and therefore its name."""
+
+    forecast_id: str
+    customer_id: str
+    request: ForecastRequest
+    view: RunView
+    newest_run_id: str
+    places: tuple[FoundSite, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is sent. ``value_digest`` covers the values, ``bytes_digest`` the body; both SHA-256 as hex."""
+
+    forecast_id: str
+    canonical_request: str
+    run: Run
+    newest_run_id: str
+    media_type: str
+    body: bytes
+    value_digest: str
+    bytes_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    body: bytes
+    value_digest: str
+    bytes_digest: str
+
+
+class Desk:
+    """Answers forecast requests from an archive; safe to share between threads."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        *,
+        nearest_site_km: float = 50.0,
+        refresh_s: float = 1.0,
+        cache_bytes: int = 64 << 20,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make a desk.
+
+        Args:
+            archive: where runs and sites are.
+            nearest_site_km: a coordinate farther than this from every site is refused.
+            refresh_s: how long the newest run and the sites are taken as known, in seconds.
+            cache_bytes: how many bytes of rendered bodies to remember.
+            ticks: a clock that only moves forward, in seconds.
+        """
+        self._archive = archive
+        self._nearest_site_km = nearest_site_km
+        self._refresh_s = refresh_s
+        self._cache_bytes = cache_bytes
+        self._ticks = ticks
+        self._newest: tuple[float, Run] | None = None
+        self._views: OrderedDict[str, RunView] = OrderedDict()
+        self._indexes: dict[tuple[str, str], tuple[float, SiteIndex]] = {}
+        self._bodies: OrderedDict[str, _Rendered] = OrderedDict()
+        self._held_bytes = 0
+        self._lock = threading.Lock()
+
+    def is_quick(self, customer_id: str, request: ForecastRequest) -> bool:
+        """Whether answering will neither ask the database nor take long."""
+        newest = self._newest
+        if request.is_pinned or request.release_id or len(request.places) > FEW_PLACES or newest is None:
+            return False
+        index = self._indexes.get((customer_id, newest[1].run_id))
+        return index is not None and self._is_fresh(newest[0]) and self._is_fresh(index[0])
+
+    def ask(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Question:
+        """Find run and sites, and so the name of the answer; renders nothing.
+
+        Raises:
+            NoRunError: nothing was published by the time asked for.
+            UnknownNameError: a run, site or variable that is not there, or no site near enough.
+            InvalidValueError: a time asked for that lies in the future, outside the run, or too many values.
+        """
+        newest = self._newest_run(now)
+        view = self._view(self._choose(request, newest, now))
+        index = self._index(customer_id, view)
+        places = tuple(
+            index.by_id(place.site_id)
+            if place.site_id
+            else index.nearest(place.latitude, place.longitude, limit_km=self._nearest_site_km)
+            for place in request.places
+        )
+        self._plan(view, request)
+        return Question(_name(customer_id, request, view, places), customer_id, request, view, newest.run_id, places)
+
+    def answer(self, question: Question) -> Answer:
+        """Render the answer, or find it rendered.
+
+        Raises:
+            UnknownNameError: a site is not in the run.
+            InvalidValueError: no step in the window, or too many values.
+        """
+        rendered = self._recall(question.forecast_id)
+        if rendered is None:
+            rendered = self._render(question)
+            self._remember(question.forecast_id, rendered)
+        return Answer(
+            question.forecast_id,
+            question.request.canonical,
+            question.view.run,
+            question.newest_run_id,
+            csv_form.MEDIA_TYPE if question.request.form == "csv" else representation.MEDIA_TYPE,
+            rendered.body,
+            rendered.value_digest,
+            rendered.bytes_digest,
+        )
+
+    def newest_run(self, *, now: datetime) -> Run:
+        """The newest run published by ``now``.
+
+        Raises:
+            NoRunError: there is none.
+        """
+        return self._newest_run(now)
+
+    def _render(self, question: Question) -> _Rendered:
+        view, request = question.view, question.request
+        plan, digest = self._plan(view, request), ValueDigest()
+        answers = []
+        for found in question.places:
+            axis = self._axis(view, request, found)
+            if len(question.places) * len(plan.names) * len(axis) > MOST_VALUES:
+                raise InvalidValueError(
+                    f"the answer would hold more than {MOST_VALUES} values",
+                    hint="ask for fewer places, variables, quantiles or hours at a time",
+                )
+            columns = make_columns(view.reader.site(found.site.site_id), plan, axis)
+            digest.add(found.site.site_id, plan, axis, columns)
+            answers.append(PlaceAnswer(found, axis, columns))
+        if request.form == "csv":
+            body = csv_form.render_csv(question.forecast_id, view, plan, answers)
+        else:
+            body = representation.render_json(question.forecast_id, view, plan, request, answers)
+        return _Rendered(body, digest.hexdigest(), hashlib.sha256(body).hexdigest())
+
+    def _choose(self, request: ForecastRequest, newest: Run, now: datetime) -> Run:
+        if request.as_of is not None and request.as_of > now:
+            raise InvalidValueError(
+                f"as_of {format_instant(request.as_of)} lies in the future", hint="nobody knows what will be known then"
+            )
+        as_of, runs = request.as_of or now, self._archive.runs
+        if isinstance(request.run, str):
+            run = runs.find(request.run)
+            if run.published_at > as_of:
+                raise NoRunError(f"run {run.run_id} was not published by {format_instant(as_of)}")
+        elif request.run is not None:
+            run = runs.find_by_init(request.run, as_of=as_of)
+        elif request.release_id is not None or request.as_of is not None:
+            run = runs.newest(as_of=as_of, release_id=request.release_id)
+        else:
+            return newest
+        if request.release_id not in (None, run.release_id):
+            raise UnknownNameError(
+                f"run {run.run_id} was not made by {request.release_id}", hint="leave out run, or version"
+            )
+        return run
+
+    def _newest_run(self, now: datetime) -> Run:
+        known = self._newest
+        # A clock set back must not show a run that is not yet published then.
+        if known is None or not self._is_fresh(known[0]) or known[1].published_at > now:
+            ticks = self._ticks()
+            known = self._newest = (ticks, self._archive.runs.newest(as_of=now))
+        return known[1]
+
+    def _view(self, run: Run) -> RunView:
+        with self._lock:
+            view = self._views.get(run.run_id)
+            if view is not None:
+                self._views.move_to_end(run.run_id)
+                return view
+        view = make_view(run, self._archive.runs.open(run), self._archive.sources.all())
+        with self._lock:
+            self._views[run.run_id] = view
+            if len(self._views) > _MOST_VIEWS:
+                self._views.popitem(last=False)
+        return view
+
+    def _index(self, customer_id: str, view: RunView) -> SiteIndex:
+        key = (customer_id, view.run.run_id)
+        known = self._indexes.get(key)
+        if known is not None and self._is_fresh(known[0]):
+            return known[1]
+        ticks = self._ticks()
+        index = SiteIndex(self._archive.sites.all(customer_id=customer_id), in_run=set(view.reader.site_ids))
+        with self._lock:
+            if len(self._indexes) > 4 * _MOST_VIEWS:
+                self._indexes.clear()
+            self._indexes[key] = (ticks, index)
+        return index
+
+    def _is_fresh(self, told: float) -> bool:
+        return self._ticks() - told < self._refresh_s
+
+    def _plan(self, view: RunView, request: ForecastRequest) -> ColumnPlan:
+        plan = view.plans.get(request.plan_key)
+        if plan is None:
+            plan = plan_columns(view.reader.variables, view.reader.reason_names, request)
+            if len(view.plans) >= _MOST_PLANS:
+                view.plans.clear()
+            view.plans[request.plan_key] = plan
+        return plan
+
+    def _axis(self, view: RunView, request: ForecastRequest, found: FoundSite) -> TimeAxis:
+        zone = found.site.timezone if request.timezone == "auto" else request.timezone
+        key = (zone, request.axis_key)
+        axis = view.axes.get(key)
+        if axis is None:
+            axis = make_axis(view.run.init_time, view.reader.lead_hours, zone, request)
+            if len(view.axes) >= _MOST_PLANS:
+                view.axes.clear()
+            view.axes[key] = axis
+        return axis
+
+    def _recall(self, forecast_id: str) -> _Rendered | None:
+        with self._lock:
+            rendered = self._bodies.get(forecast_id)
+            if rendered is not None:
+                self._bodies.move_to_end(forecast_id)
+            return rendered
+
+    def _remember(self, forecast_id: str, rendered: _Rendered) -> None:
+        with self._lock:
+            if forecast_id in self._bodies or len(rendered.body) > self._cache_bytes:
+                return
+            self._bodies[forecast_id] = rendered
+            self._held_bytes += len(rendered.body)
+            while self._held_bytes > self._cache_bytes:
+                self._held_bytes -= len(self._bodies.popitem(last=False)[1].body)
+
+
+def _name(customer_id: str, request: ForecastRequest, view: RunView, places: tuple[FoundSite, ...]) -> str:
+    digest = hashlib.sha256(f"{customer_id}\n{request.canonical}\n{view.fingerprint}\n".encode())
+    for found in places:
+        site = found.site
+        facts = (site.site_id, site.name, site.latitude, site.longitude, site.elevation_m, site.timezone)
+        digest.update(f"{facts}{found.distance_km}\n".encode())
+    return "fc_" + base64.b32encode(digest.digest())[:26].decode().lower()

@@ -1,0 +1,85 @@
+"""The query parameters of a forecast request: one table, from which the parser, its errors and the documentation live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One query parameter. ``choices`` is empty where any value of its kind will do."""
+
+    name: str
+    help: str
+    example: str
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    is_list: bool = False
+
+
+#: Units customers may ask for, by dimension of :mod:`skyproof.domain.units`: Open-Meteo's word to our unit code.
+UNIT_CHOICES: dict[str, tuple[str, dict[str, str]]] = {
+    "temperature": ("temperature_unit", {"celsius": "Cel", "fahrenheit": "[degF]", "kelvin": "K"}),
+    "speed": ("wind_speed_unit", {"ms": "m/s", "kmh": "km/h", "mph": "[mi_i]/h", "kn": "[kn_i]"}),
+    "precipitation": ("precipitation_unit", {"mm": "mm", "inch": "[in_i]"}),
+}
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("site", "Registered sites, by id.", "zurich", is_list=True),
+    Parameter(
+        "latitude", "Latitudes in degrees north, with longitude; the nearest site answers.", "47.38", is_list=True
+    ),
+    Parameter("longitude", "Longitudes in degrees east, as many as latitudes.", "8.54", is_list=True),
+    Parameter("hourly", "Variables; see /v1/variables.", "temperature_2m,precipitation", is_list=True),
+    Parameter(
+        "quantiles", "Quantile levels between 0.001 and 0.999, at most four decimals.", "0.1,0.5,0.9", is_list=True
+    ),
+    Parameter("run", "A run by its id or its init time; default the newest.", "2026-01-31T12:00Z"),
+    Parameter("as_of", "Answer with what had been published by this instant.", "2026-01-31T18:00Z"),
+    Parameter("models", "The model; there is one.", "skyproof", "skyproof", ("skyproof", "best_match")),
+    Parameter("version", "stable, latest, or a release id.", "stable", "stable"),
+    Parameter(
+        "provenance", "How much to say about the origin of values.", "steps", "summary", ("none", "summary", "steps")
+    ),
+    Parameter("timezone", "IANA time zone of the times, or auto for the site's own.", "Europe/Zurich", "UTC"),
+    Parameter("timeformat", "How times are written.", "unixtime", "iso8601", ("iso8601", "unixtime")),
+    *(
+        Parameter(name, f"Unit of {dimension}.", list(words)[1], next(iter(words)), tuple(words))
+        for dimension, (name, words) in UNIT_CHOICES.items()
+    ),
+    Parameter("forecast_hours", "Steps up to so many hours after the run's init time.", "48"),
+    Parameter("forecast_days", "Steps in so many local days, the first being the init time's.", "2"),
+    Parameter("start_hour", "First time, local to timezone unless it carries an offset.", "2026-01-31T06:00"),
+    Parameter("end_hour", "Last time, included.", "2026-02-01T06:00"),
+    Parameter("temporal_resolution", "Steps as the run has them.", "native", "native", ("native",)),
+    Parameter("format", "Form of the answer.", "csv", "json", ("json", "csv")),
+)
+BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+_PAST = "this address looks forward; ask an earlier run with run=<init time> or as_of=<instant>"
+#: Names other services know and we do not offer here, with what to do instead.
+REFUSED: dict[str, str] = {
+    "past_days": _PAST,
+    "past_hours": _PAST,
+    "past_minutely_15": _PAST,
+    "daily": "ask hourly and aggregate over your local day",
+    "current": "ask hourly with forecast_hours for the nearest steps",
+    "minutely_15": "ask hourly; steps are the run's own",
+    "start_date": "use start_hour and end_hour",
+    "end_date": "use start_hour and end_hour",
+    "elevation": "values are calibrated at the site's own elevation",
+    "cell_selection": "the nearest registered site answers",
+    "exceedance": "ask quantiles and read the level at your threshold",
+    "members": "ask quantiles",
+    "tilt": "not offered",
+    "azimuth": "not offered",
+}
+#: Where people put keys into addresses. Addresses are logged by every proxy on the way.
+KEY_NAMES = frozenset({"apikey", "api_key", "api-key", "key", "token", "access_token", "x-api-key"})
+
+
+def suggestion(name: str, known: tuple[str, ...]) -> str:
+    """``did you mean ...?``, or an empty text if nothing is near."""
+    close = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return f"did you mean {close[0]}?" if close else ""

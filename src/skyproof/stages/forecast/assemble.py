@@ -1,0 +1,134 @@
+"""From the experts' answers to one forecast: blended, widened by the regime's measured factors, with its lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyproof.archive.release_content import RegimeCalibration, ReleaseContent
+from skyproof.domain.forecasts import ForecastInputs, ForecastValues, Regime, RunInput
+from skyproof.domain.protocols import Blend
+from skyproof.domain.reasons import NO_EXPERT_AWAKE
+from skyproof.domain.regimes import nearest_regime, regime_id
+from skyproof.domain.times import format_instant
+from skyproof.domain.variables import find_variable
+from skyproof.science.coverage import apply_spread_factors
+from skyproof.science.quantile_functions import clip_to_limits, quantile_mean
+
+
+@dataclass(frozen=True, slots=True)
+class AssembledForecast:
+    """A forecast before it is checked. ``reasons``: (variable, site, lead) uint8 codes of :mod:`skyproof.domain.reasons`."""
+
+    values: ForecastValues
+    reasons: NDArray[np.uint8]
+    regime: Regime
+    inputs: tuple[RunInput, ...]
+    warnings: tuple[str, ...]
+
+
+def assemble_forecast(
+    content: ReleaseContent,
+    blend: Blend,
+    state: Mapping[str, NDArray[Any]],
+    experts: NDArray[np.float32],
+    inputs: ForecastInputs,
+    cadences: Mapping[str, timedelta],
+) -> AssembledForecast:
+    """Blend, calibrate for the regime, and say what went in.
+
+    Args:
+        content: the release.
+        blend: its blend.
+        state: what the blend had learned.
+        experts: (expert, variable, site, lead, level), the release's experts first.
+        inputs: what was known.
+        cadences: how often each source issues, to count missed cycles.
+    """
+    own = experts[: len(content.expert_names)]
+    missing = missing_sources(content, own)
+    observations = bool(np.isfinite(inputs.recent.values).any())
+    known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
+    values = calibrate(blend.combine(state, own), known, inputs.grid.variables)
+    reasons = np.where(np.isfinite(values.mean), 0, NO_EXPERT_AWAKE).astype(np.uint8)
+    lineage = _lineage(content, blend, state, own, inputs, cadences)
+    late = tuple(entry.source_id for entry in lineage if entry.missed_cycles > 0 and entry.source_id not in missing)
+    name = regime_id(content.source_ids, missing, observations=observations)
+    regime = Regime(name, missing, late, known.widening, known.coverage, known.cases)
+    return AssembledForecast(values, reasons, regime, lineage, _warnings(lineage, missing, observations=observations))
+
+
+def calibrate(blended: NDArray[np.float32], known: RegimeCalibration, variables: tuple[str, ...]) -> ForecastValues:
+    """Quantiles stretched by the regime's factors, inside physical limits, never crossing; and their mean."""
+    quantiles = np.empty_like(blended)
+    for index, name in enumerate(variables):
+        variable = find_variable(name)
+        stretched = apply_spread_factors(blended[index], known.factors[index].astype(np.float32))
+        quantiles[index] = clip_to_limits(stretched, variable.lower, variable.upper)
+    quantiles = np.sort(quantiles, axis=-1)
+    return ForecastValues(quantiles, quantile_mean(quantiles).astype(np.float32))
+
+
+def missing_sources(content: ReleaseContent, experts: NDArray[np.float32]) -> tuple[str, ...]:
+    """Sources none of whose experts is awake anywhere."""
+    awake = {
+        name.partition(":")[2]
+        for name, answer in zip(content.expert_names, experts, strict=True)
+        if ":" in name and np.isfinite(answer[..., 0]).any()
+    }
+    return tuple(source_id for source_id in content.source_ids if source_id not in awake)
+
+
+def _lineage(
+    content: ReleaseContent,
+    blend: Blend,
+    state: Mapping[str, NDArray[Any]],
+    experts: NDArray[np.float32],
+    inputs: ForecastInputs,
+    cadences: Mapping[str, timedelta],
+) -> tuple[RunInput, ...]:
+    weights = blend.weights(state, np.asarray(np.isfinite(experts[..., 0]).any(axis=(1, 2, 3)))).mean(axis=(1, 2))
+    entries = []
+    for source_id in content.source_ids:
+        shares = [
+            share
+            for name, share in zip(content.expert_names, weights, strict=True)
+            if name.partition(":")[2] == source_id
+        ]
+        data = inputs.cycles.get(source_id)
+        if data is None:
+            entries.append(RunInput(source_id, None, None, None, 0, "absent", 0.0))
+            continue
+        cycle = data.cycle
+        age = inputs.issue_time - cycle.init_time
+        latency = cycle.available_at - cycle.init_time
+        cadence = cadences.get(source_id, timedelta(hours=content.issue_every_hours))
+        missed = max(int((age - latency) / cadence), 0)
+        entries.append(
+            RunInput(
+                source_id,
+                cycle.init_time,
+                cycle.available_at,
+                age.total_seconds() / 3600,
+                missed,
+                cycle.quality,
+                round(float(sum(shares)), 6),
+                cycle.digest,
+            )
+        )
+    return tuple(entries)
+
+
+def _warnings(lineage: tuple[RunInput, ...], missing: tuple[str, ...], *, observations: bool) -> tuple[str, ...]:
+    found = [f"missing_source:{source_id}" for source_id in missing]
+    for entry in lineage:
+        if entry.init_time is not None and entry.missed_cycles > 0 and entry.source_id not in missing:
+            found.append(f"stale_source:{entry.source_id} since {format_instant(entry.init_time)}")
+        if entry.quality == "partial":
+            found.append(f"partial_source:{entry.source_id}")
+    return tuple(found if observations else [*found, "no_recent_observations"])

@@ -1,0 +1,1 @@
+"""Publish: check a forecast, then commit it whole or withhold it with a reason."""

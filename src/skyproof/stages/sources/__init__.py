@@ -1,0 +1,1 @@
+"""Taking in what weather models and stations say: checked against its contract, flagged, never quietly dropped."""

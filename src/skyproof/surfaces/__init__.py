@@ -1,0 +1,1 @@
+"""What people touch: API, console, command line. Thin: translate, call, translate back."""

@@ -1,0 +1,118 @@
+"""The application: routes, keys, errors and the life of the receipt writer.
+
+Annotations are evaluated at once here: FastAPI has to see the dependencies, which are local names.
+"""
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi import Path as FromPath
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from skyproof import __version__
+from skyproof.archive.archive import Archive
+from skyproof.domain.deliveries import ApiKey
+from skyproof.domain.errors import SkyproofError
+from skyproof.domain.protocols import Clock
+from skyproof.stages.deliver.desk import Desk
+from skyproof.surfaces.api import problems, wire
+from skyproof.surfaces.api.authentication import Authenticator
+from skyproof.surfaces.api.description import describe
+from skyproof.surfaces.api.discovery_routes import discovery_router
+from skyproof.surfaces.api.forecast_routes import ForecastRoutes
+from skyproof.surfaces.api.front import Front
+from skyproof.surfaces.console.documentation import render_documentation
+from skyproof.surfaces.console.routes import add_console, add_styles
+
+_FORECAST_ID = "The forecast_id of an answer you were given."
+
+
+def create_app(
+    archive: Archive,
+    *,
+    clock: Clock,
+    claim: Callable[[], dict[str, Any] | None] | None = None,
+    console: bool = False,
+    nearest_site_km: float = 50.0,
+    refresh_s: float = 1.0,
+    remember_keys_s: float = 3.0,
+) -> Front:
+    """Make the ASGI application.
+
+    Args:
+        archive: what is served; the caller opens and closes it, and keeps it open while the application runs.
+        clock: whose present counts.
+        claim: gives the newest scorecard as plain data, or None; shown on the console.
+        console: serve the operators' page at ``/`` to callers on this machine.
+        nearest_site_km: a coordinate farther than this from every site is refused.
+        refresh_s: how long newest run and sites are taken as known, in seconds.
+        remember_keys_s: how long a key is taken as known, in seconds.
+    """
+    writer = archive.deliveries.start_writer()
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        # Writes what still waits: nothing handed in is lost by an orderly end.
+        await run_in_threadpool(writer.close)
+
+    app = FastAPI(
+        title="Skyproof", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=life,
+        redirect_slashes=False,
+    )  # fmt: skip
+    app.add_exception_handler(SkyproofError, problems.on_skyproof_error)
+    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(RequestValidationError, problems.on_validation_error)
+    app.add_exception_handler(Exception, problems.on_unexpected_error)
+    authenticator = Authenticator(archive, clock, remember_s=remember_keys_s)
+    desk = Desk(archive, nearest_site_km=nearest_site_km, refresh_s=refresh_s)
+    forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
+    # First in line and outside FastAPI's machinery: dependencies and validation cost more than the answer itself.
+    app.router.routes.insert(0, Route("/v1/forecast", forecasts.forecast, methods=["GET"], include_in_schema=False))
+    _add_delivered(app, forecasts, authenticator)
+    app.include_router(discovery_router(archive, clock, authenticator))
+    _add_health(app, archive, clock)
+    _add_description(app)
+    add_styles(app)
+    if console:
+        add_console(app, archive, clock, claim=claim)
+    return Front(app)
+
+
+def _add_delivered(app: FastAPI, forecasts: ForecastRoutes, authenticator: Authenticator) -> None:
+    @app.get("/v1/forecasts/{forecast_id}", summary="An earlier answer, byte for byte", response_class=Response)
+    async def delivered(
+        request: Request,
+        forecast_id: Annotated[str, FromPath(description=_FORECAST_ID)],
+        holder: Annotated[ApiKey, Depends(authenticator)],
+    ) -> Response:
+        return await forecasts.delivered(request, forecast_id, holder)
+
+
+def _add_health(app: FastAPI, archive: Archive, clock: Clock) -> None:
+    @app.get("/healthz", summary="Whether the process lives")
+    async def healthz() -> wire.HealthOut:
+        return wire.HealthOut(status="ok")
+
+    @app.get("/readyz", summary="Whether forecasts can be answered")
+    def readyz() -> wire.HealthOut:
+        archive.runs.open(archive.runs.newest(as_of=clock.now()))
+        return wire.HealthOut(status="ready")
+
+
+def _add_description(app: FastAPI) -> None:
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return describe(app, __version__)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(render_documentation(describe(app, __version__), problems.CODES))

@@ -1,0 +1,125 @@
+"""What there is: sites, variables, runs and the state of the service.
+
+Annotations are evaluated at once here: FastAPI has to see the dependencies, which are local names.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from skyproof.archive.archive import Archive
+from skyproof.domain.deliveries import ApiKey
+from skyproof.domain.forecasts import Run
+from skyproof.domain.protocols import Clock
+from skyproof.domain.times import format_instant
+from skyproof.domain.units import find_unit
+from skyproof.domain.variables import VARIABLES, Variable
+from skyproof.stages.deliver.parameters import UNIT_CHOICES
+from skyproof.stages.deliver.run_view import regime_facts
+from skyproof.surfaces.api import wire
+from skyproof.surfaces.api.freshness import SourceFreshness, read_freshness
+
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def discovery_router(archive: Archive, clock: Clock, authenticate: Callable[..., Any]) -> APIRouter:
+    """The routes of discovery, each behind a key."""
+    router = APIRouter(prefix="/v1")
+    key = Depends(authenticate)
+
+    @router.get("/sites", summary="Your places, and those shared with everyone")
+    def sites(page: Annotated[wire.Page, Query()], holder: Annotated[ApiKey, key]) -> wire.SitesOut:
+        found = [site for site in archive.sites.all(customer_id=holder.customer_id) if site.site_id > page.cursor]
+        rows = [
+            wire.SiteOut(
+                site=site.site_id,
+                name=site.name,
+                latitude=site.latitude,
+                longitude=site.longitude,
+                elevation=site.elevation_m,
+                timezone=site.timezone,
+                shared=site.customer_id is None,
+            )
+            for site in found[: page.limit]
+        ]
+        return wire.SitesOut(sites=rows, next_cursor=rows[-1].site if len(found) > page.limit else None)
+
+    @router.get("/variables", summary="What is forecast, in everyone's words", dependencies=[key])
+    def variables(nothing: Annotated[wire.Nothing, Query()]) -> wire.VariablesOut:  # noqa: ARG001 refuses parameters
+        return wire.VariablesOut(variables=[_variable(variable) for variable in VARIABLES])
+
+    @router.get("/runs", summary="Published runs, newest first", dependencies=[key])
+    def runs(page: Annotated[wire.RunPage, Query()]) -> wire.RunsOut:
+        now = clock.now()
+        since = wire.aware(page.since) or _FIRST
+        found = archive.runs.between(issue_from=since, issue_until=now, as_of=now)[::-1]
+        newer = [run.run_id for run in found]
+        first = newer.index(page.cursor) + 1 if page.cursor in newer else 0
+        rows = [run_out(run) for run in found[first : first + page.limit]]
+        more = first + page.limit < len(found)
+        return wire.RunsOut(runs=rows, next_cursor=rows[-1].run_id if more and rows else None)
+
+    @router.get("/runs/latest", summary="The newest run", dependencies=[key])
+    def latest_run(nothing: Annotated[wire.Nothing, Query()]) -> wire.RunOut:  # noqa: ARG001
+        return run_out(archive.runs.newest(as_of=clock.now()))
+
+    @router.get("/status", summary="How fresh everything is", dependencies=[key])
+    def status(nothing: Annotated[wire.Nothing, Query()]) -> wire.StatusOut:  # noqa: ARG001
+        state = read_freshness(archive, clock.now())
+        return wire.StatusOut(
+            status=state.status,
+            now=format_instant(state.now),
+            sandbox=state.is_sandbox,
+            newest_run=None if state.newest_run is None else run_out(state.newest_run),
+            run_age_hours=None if state.run_age_hours is None else round(state.run_age_hours, 2),
+            sources=[_source(source) for source in state.sources],
+        )
+
+    return router
+
+
+def run_out(run: Run) -> wire.RunOut:
+    """A run in the words of the wire."""
+    return wire.RunOut(
+        run_id=run.run_id,
+        model_version=run.release_id,
+        init_time=format_instant(run.init_time),
+        issued_at=format_instant(run.issue_time),
+        available_at=format_instant(run.published_at),
+        regime=wire.RegimeOut(**regime_facts(run)),
+        warnings=list(run.warnings),
+    )
+
+
+def _variable(variable: Variable) -> wire.VariableOut:
+    unit = find_unit(variable.unit)
+    _, words = UNIT_CHOICES.get(unit.dimension, ("", {}))
+    return wire.VariableOut(
+        name=variable.name,
+        title=variable.title,
+        standard_name=variable.standard_name,
+        unit=unit.code,
+        symbol=unit.symbol,
+        cell_methods=variable.cell_method,
+        lower_limit=variable.lower,
+        upper_limit=variable.upper,
+        decimals=variable.decimals,
+        height_m=variable.height_m,
+        grib_short_names=list(variable.grib_short_names),
+        units=list(words),
+    )
+
+
+def _source(source: SourceFreshness) -> wire.SourceStatusOut:
+    newest = source.newest
+    return wire.SourceStatusOut(
+        source=source.spec.source_id,
+        title=source.spec.title,
+        licence=source.spec.licence,
+        newest_init_time=None if newest is None else format_instant(newest.init_time),
+        newest_available_at=None if newest is None else format_instant(newest.available_at),
+        age_hours=None if source.age_hours is None else round(source.age_hours, 2),
+        overdue=source.overdue,
+    )

@@ -1,0 +1,132 @@
+"""The forecasts themselves: ``GET /v1/forecast`` and ``GET /v1/forecasts/{id}``.
+
+No forecast leaves before its receipt is durable. A 304 and a HEAD carry none, and need none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from email.utils import format_datetime
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from skyproof.archive.archive import Archive
+from skyproof.archive.deliveries import ReceiptWriter
+from skyproof.domain.deliveries import ApiKey, Receipt
+from skyproof.domain.errors import NotAvailableError, SkyproofError, UnknownNameError
+from skyproof.domain.protocols import Clock
+from skyproof.stages.deliver.desk import Desk, Question
+from skyproof.stages.deliver.receipts import make_receipt, new_receipt_id
+from skyproof.stages.deliver.requests import Fault, ForecastRequest, check_request
+from skyproof.surfaces.api.authentication import Authenticator
+from skyproof.surfaces.api.problems import error_problem, faults_problem
+
+_REMEMBERED_REQUESTS = 8192
+_LONGEST_REMEMBERED = 2000
+_UNCHANGING = "private, max-age=31536000, immutable"
+_REVALIDATE = "private, max-age=60"
+_VARY = "Authorization, X-API-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRoutes:
+    """The two routes and what they need."""
+
+    archive: Archive
+    clock: Clock
+    desk: Desk
+    authenticator: Authenticator
+    writer: ReceiptWriter
+    parsed: OrderedDict[bytes, ForecastRequest]
+
+    async def forecast(self, request: Request) -> Response:
+        """Answer a forecast request; a plain route, because this is the one that is asked all day."""
+        try:
+            now = self.clock.now()
+            key = await self.authenticator.check(request, now)
+            asked = self._parse(request)
+            if not isinstance(asked, ForecastRequest):
+                return faults_problem(request, asked)
+            # Only what asks the database or renders many places goes to another thread.
+            quick = self.desk.is_quick(key.customer_id, asked)
+            if quick:
+                question = self.desk.ask(key.customer_id, asked, now=now)
+            else:
+                question = await run_in_threadpool(self.desk.ask, key.customer_id, asked, now=now)
+            headers = _headers(question)
+            if _is_known(request, question.forecast_id):
+                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+            answer = self.desk.answer(question) if quick else await run_in_threadpool(self.desk.answer, question)
+            if not request.scope.get("is_head"):
+                receipt = make_receipt(answer, key, served_at=now)
+                await asyncio.wrap_future(self.writer.record(receipt, answer.body))
+            return Response(answer.body, headers={**headers, "content-type": answer.media_type})
+        except SkyproofError as error:
+            return error_problem(request, error)
+
+    async def delivered(self, request: Request, forecast_id: str, key: ApiKey) -> Response:
+        """The exact bytes of an earlier answer to this customer."""
+        now = self.clock.now()
+        try:
+            first, body = await run_in_threadpool(
+                self.archive.deliveries.body, forecast_id[:64], customer_id=key.customer_id
+            )
+        except UnknownNameError as error:
+            return error_problem(request, error, missing_is_404=True)
+        headers = {"ETag": f'"{first.forecast_id}"', "Cache-Control": _UNCHANGING, "Vary": _VARY}
+        if _is_known(request, first.forecast_id):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        if not request.scope.get("is_head"):
+            again = await run_in_threadpool(self._receipt_again, first, key)
+            await asyncio.wrap_future(
+                self.writer.record(replace(again, receipt_id=new_receipt_id(now), served_at=now), body)
+            )
+        return Response(body, headers={**headers, "content-type": first.media_type})
+
+    def _receipt_again(self, first: Receipt, key: ApiKey) -> Receipt:
+        try:
+            newest = self.desk.newest_run(now=self.clock.now()).run_id
+        except NotAvailableError:
+            newest = first.newest_run_id
+        return replace(first, key_id=key.key_id, newest_run_id=newest)
+
+    def _parse(self, request: Request) -> ForecastRequest | tuple[Fault, ...]:
+        query: bytes = request.scope["query_string"]
+        asked = self.parsed.get(query)
+        if asked is None:
+            outcome = check_request(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+            if not isinstance(outcome, ForecastRequest):
+                return outcome
+            asked = outcome
+            if len(query) <= _LONGEST_REMEMBERED:
+                self.parsed[query] = asked
+                if len(self.parsed) > _REMEMBERED_REQUESTS:
+                    self.parsed.popitem(last=False)
+        return asked
+
+
+def _headers(question: Question) -> dict[str, str]:
+    run = question.view.run
+    return {
+        "ETag": f'"{question.forecast_id}"',
+        "Last-Modified": format_datetime(run.published_at, usegmt=True),
+        "Cache-Control": _UNCHANGING if isinstance(question.request.run, str) else _REVALIDATE,
+        "Vary": _VARY,
+        "Forecast-Regime": run.regime.regime_id,
+    }
+
+
+def _is_known(request: Request, forecast_id: str) -> bool:
+    """Whether the caller says that it holds this answer (RFC 9110, If-None-Match: weak comparison)."""
+    for name, value in request.scope["headers"]:
+        if name == b"if-none-match":
+            tags = [tag.strip().removeprefix("W/") for tag in value.decode("latin-1").split(",")]
+            if f'"{forecast_id}"' in tags or "*" in tags:
+                return True
+    return False

@@ -1,0 +1,92 @@
+"""The outermost layer: gives each request an id, bounds addresses, answers HEAD like GET without a body, and says 500.
+
+Written as plain ASGI, because every layer costs each request.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from skyproof.surfaces.api.problems import on_unexpected_error, problem
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of path and query together: a thousand coordinates fit.
+LONGEST_ADDRESS = 40_000
+_CLIENT_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+_HTML_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_HTML_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"content-security-policy", _HTML_POLICY.encode()),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+
+
+class Front:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        scope["request_id"] = request_id = _request_id(scope)
+        scope["is_head"] = is_head = scope["method"] == "HEAD"
+        if is_head:
+            scope["method"] = "GET"
+        started = ended = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal started, ended
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
+            if message["type"] == "http.response.start":
+                started = True
+                _add_headers(message, request_id.encode())
+            elif is_head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        if len(scope.get("raw_path") or scope["path"]) + len(scope["query_string"]) > LONGEST_ADDRESS:
+            request = Request(scope)
+            response = problem(request, "uri_too_long", f"the address is longer than {LONGEST_ADDRESS} bytes")
+            await response(scope, receive, send_on)
+            return
+        try:
+            await self.app(scope, receive, send_on)
+        except Exception as error:
+            # The last line of defence: whatever it was, the caller gets our shape, and the log gets all of it.
+            if ended:  # the framework raises again what it has answered
+                return
+            if started:
+                raise
+            response = await on_unexpected_error(Request(scope), error)
+            await response(scope, receive, send_on)
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _CLIENT_ID.fullmatch(value):
+            return str(value.decode())
+    return f"req_{secrets.token_hex(8)}"
+
+
+def _add_headers(message: Message, request_id: bytes) -> None:
+    headers = message["headers"]
+    headers.append((b"x-request-id", request_id))
+    headers.append((b"x-content-type-options", b"nosniff"))
+    for name, value in headers:
+        if name == b"content-type" and value.startswith(b"text/html"):
+            headers.extend(_HTML_HEADERS)
+            break

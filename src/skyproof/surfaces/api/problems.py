@@ -1,0 +1,181 @@
+"""One shape for everything that can go wrong: problem+json (RFC 9457) with a stable code, a hint and the request's id.
+
+``type`` is an address on this server that explains the code. Nothing of the inside leaks: errors of the store and of
+ourselves are told in fixed words and logged whole.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from skyproof.domain.errors import (
+    AccessError,
+    AuthenticationError,
+    InputError,
+    NotAvailableError,
+    SkyproofError,
+    StoreError,
+)
+from skyproof.stages.deliver.requests import Fault, fault_error
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of problem: its stable code, status, title and what it means."""
+
+    code: str
+    status: int
+    title: str
+    meaning: str
+
+
+CODES: tuple[Code, ...] = (
+    Code("input", 422, "The request is wrong", "Change the request; the errors say where."),
+    Code(
+        "unknown_name",
+        422,
+        "A name is not known",
+        "A parameter, variable, site, unit, run or zone that does not exist.",
+    ),
+    Code("invalid_value", 422, "A value is impossible", "A known parameter with a value out of range, form or size."),
+    Code("not_found", 404, "Nothing is here", "An address that does not exist, or not for you."),
+    Code("method_not_allowed", 405, "The method is not allowed", "The address exists; the Allow header says for what."),
+    Code(
+        "authentication", 401, "The key opens nothing", "No key, or one that is malformed, wrong, expired or revoked."
+    ),
+    Code("permission_denied", 403, "The key does not open this", "A good key without the scope for this address."),
+    Code("uri_too_long", 414, "The address is too long", "Ask in several requests."),
+    Code("not_available", 404, "There is no answer yet", "A right question that cannot be answered (yet)."),
+    Code("no_run", 404, "There is no run yet", "No run was published by the time asked for."),
+    Code("no_release", 404, "There is no release yet", "Nothing has been learned yet."),
+    Code("store_unavailable", 503, "The store does not answer", "Our fault; try again in a moment."),
+    Code("internal", 500, "Something went wrong here", "Our fault; tell us the request id."),
+    Code("http_error", 400, "The request failed", "Another HTTP error; the status says which."),
+)
+BY_CODE = {code.code: code for code in CODES}
+
+
+def problem(
+    request: Request,
+    code: str,
+    detail: str,
+    *,
+    hint: str = "",
+    errors: Sequence[Mapping[str, Any]] = (),
+    status: int = 0,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem as a response. ``status`` replaces the code's own where one code has several."""
+    known = BY_CODE[code]
+    status = status or known.status
+    body = {
+        "type": f"/docs#problem-{known.code}",
+        "title": known.title,
+        "status": status,
+        "code": known.code,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("request_id", ""),
+        "hint": hint or known.meaning,
+        "errors": list(errors),
+    }
+    plain = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(orjson.dumps(body), status, plain, media_type=MEDIA_TYPE)
+
+
+def faults_problem(request: Request, faults: tuple[Fault, ...]) -> Response:
+    """Everything that is wrong with the parameters of a request."""
+    error = fault_error(faults)
+    errors = [
+        {"parameter": fault.parameter, "value": fault.value, "code": fault.kind, "detail": fault.message, "hint": fault.hint}
+        for fault in faults
+    ]  # fmt: skip
+    return problem(request, error.kind, error.message, hint=error.hint, errors=errors)
+
+
+def error_problem(request: Request, error: SkyproofError, *, missing_is_404: bool = False) -> Response:
+    """One of our errors. ``missing_is_404``: the unknown name stood in the address, not in a parameter."""
+    if isinstance(error, StoreError):
+        logger.error("request %s: %s", request.scope.get("request_id"), error, exc_info=error)
+        code = error.kind if error.kind in BY_CODE else "internal"
+        headers = {"Retry-After": "5"} if BY_CODE[code].status == HTTPStatus.SERVICE_UNAVAILABLE else None
+        return problem(request, code, "what we keep cannot be reached at the moment", headers=headers)
+    if isinstance(error, AuthenticationError):
+        headers = {"WWW-Authenticate": 'Bearer realm="skyproof"'}
+        return problem(request, "authentication", error.message, hint=error.hint, headers=headers)
+    if missing_is_404 and isinstance(error, InputError):
+        return problem(request, "not_found", error.message, hint=error.hint)
+    if isinstance(error, InputError | NotAvailableError | AccessError):
+        code = error.kind if error.kind in BY_CODE else _fallback(error)
+        return problem(request, code, error.message, hint=error.hint)
+    logger.error("request %s: %s", request.scope.get("request_id"), error, exc_info=error)
+    return problem(request, "internal", "the request could not be answered")
+
+
+def _fallback(error: SkyproofError) -> str:
+    if isinstance(error, InputError):
+        return "input"
+    return "not_available" if isinstance(error, NotAvailableError) else "permission_denied"
+
+
+async def on_skyproof_error(request: Request, error: Exception) -> Response:
+    """Handler of our own errors."""
+    assert isinstance(error, SkyproofError)
+    return error_problem(request, error)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Handler of what the framework refuses: unknown addresses and methods."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"{request.url.path[:100]} does not exist"
+        return problem(request, "not_found", detail, hint="GET /openapi.json lists all addresses", headers=headers)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = {name.strip() for name in headers.get("allow", headers.get("Allow", "GET")).split(",")}
+        if "GET" in allowed:
+            allowed.add("HEAD")
+        headers = {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
+        if request.method == "OPTIONS":
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        detail = f"{request.method[:20]} is not allowed here"
+        return problem(request, "method_not_allowed", detail, hint=f"use {headers['Allow']}", headers=headers)
+    detail = HTTPStatus(error.status_code).phrase
+    return problem(request, "http_error", detail, status=error.status_code, headers=headers)
+
+
+async def on_validation_error(request: Request, error: Exception) -> Response:
+    """Handler of parameters the framework found wrong."""
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {
+            "parameter": str(item["loc"][-1])[:80],
+            "value": str(item.get("input", ""))[:80],
+            "code": "unknown_name" if item["type"] == "extra_forbidden" else "invalid_value",
+            "detail": "is not known here" if item["type"] == "extra_forbidden" else str(item["msg"]),
+            "hint": "",
+        }
+        for item in error.errors()
+    ]
+    first = errors[0]
+    return problem(request, str(first["code"]), f"{first['parameter']}: {first['detail']}", errors=errors)
+
+
+async def on_unexpected_error(request: Request, error: Exception) -> Response:
+    """Handler of everything else: said in one line, logged whole."""
+    logger.error("request %s failed", request.scope.get("request_id"), exc_info=error)
+    return problem(request, "internal", "the request could not be answered")

@@ -1,0 +1,132 @@
+"""Serving over HTTP: uvicorn with uvloop and httptools, one process or several, an orderly end.
+
+The access log is off: addresses name customers' places, and every answer has a receipt anyway.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from skyproof.archive.archive import Archive
+from skyproof.cycle.verify_cycle import release_scorecard
+from skyproof.cycle.wiring import Product, open_product
+from skyproof.domain.errors import InvalidValueError, NotAvailableError
+from skyproof.domain.protocols import Clock
+from skyproof.surfaces.api.app import create_app
+from skyproof.surfaces.api.front import Front
+
+logger = logging.getLogger(__name__)
+
+_HOME_VARIABLE = "SKYPROOF_SERVED_HOME"
+_CONSOLE_VARIABLE = "SKYPROOF_SERVED_CONSOLE"
+_SHUTDOWN_S = 10
+_BACKLOG = 2048
+
+
+def serve(product: Product, *, console: bool = True, workers: int = 1) -> None:
+    """Serve a product until interrupted.
+
+    Args:
+        product: the opened home; its settings say where to listen.
+        console: serve the operators' page too, to callers on this machine.
+        workers: processes; more than one open the home on their own.
+
+    Raises:
+        InvalidValueError: the address cannot be listened on.
+    """
+    settings = product.settings
+    with listen(settings.host, settings.port) as listener:
+        if workers > 1:
+            _serve_processes(product.home, listener, console=console, workers=workers)
+            return
+        run_app(_product_app(product, console=console), listener)
+
+
+def serve_archive(archive: Archive, *, clock: Clock, host: str, port: int, **options: Any) -> None:
+    """Serve an archive without settings: what :func:`serve` does, for benchmarks and tests.
+
+    ``options`` are those of :func:`create_app`.
+
+    Raises:
+        InvalidValueError: the address cannot be listened on.
+    """
+    with listen(host, port) as listener:
+        run_app(create_app(archive, clock=clock, **options), listener)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        InvalidValueError: the address is taken, or not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise InvalidValueError(
+            f"cannot listen on {host}:{port}: {error.strerror if isinstance(error, OSError) else error}",
+            hint="choose another one with --port or --host; port 0 takes any that is free",
+        ) from error
+
+
+def run_app(app: Any, listener: socket.socket) -> None:
+    """Run an application on a socket until interrupted; requests under way are finished first."""
+    uvicorn.Server(_config(app)).run(sockets=[listener])
+
+
+def app_from_environment() -> Front:
+    """The application of a worker process; the home stays open as long as the process lives."""
+    product = open_product(Path(os.environ[_HOME_VARIABLE])).__enter__()
+    return _product_app(product, console=os.environ[_CONSOLE_VARIABLE] == "1")
+
+
+def scorecard_data(product: Product) -> Callable[[], dict[str, Any] | None]:
+    """The console's view of the standing claim; None while nothing is verified."""
+
+    def claim() -> dict[str, Any] | None:
+        try:
+            return release_scorecard(product).to_dict()
+        except NotAvailableError:
+            return None
+
+    return claim
+
+
+def _product_app(product: Product, *, console: bool) -> Front:
+    return create_app(
+        product.archive,
+        clock=product.clock,
+        claim=scorecard_data(product),
+        console=console,
+        nearest_site_km=product.settings.nearest_site_km,
+    )
+
+
+def _config(app: Any, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop" if os.name == "posix" else "asyncio",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+        **more,
+    )
+
+
+def _serve_processes(home: Path, listener: socket.socket, *, console: bool, workers: int) -> None:
+    os.environ[_HOME_VARIABLE] = str(home.absolute())
+    os.environ[_CONSOLE_VARIABLE] = "1" if console else "0"
+    config = _config("skyproof.surfaces.api.server:app_from_environment", factory=True, workers=workers)
+    Multiprocess(config, sockets=[listener]).run()

@@ -1,0 +1,100 @@
+"""What every command shares: the home it works on, how it speaks, how it shows progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from skyproof.cycle.wiring import Product, open_product
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One invocation: which home, and whether a machine reads the answer."""
+
+    home: Path
+    json: bool
+    quiet: bool = False
+
+    @property
+    def console(self) -> Console:
+        """Standard output for people."""
+        return Console(soft_wrap=False)
+
+    @contextmanager
+    def product(self, **overrides: Any) -> Iterator[Product]:
+        """The product of this home, closed afterwards."""
+        with open_product(self.home, **overrides) as product:
+            yield product
+
+    def answer(self, data: Any, *shown: RenderableType) -> None:
+        """Say the result: ``data`` as JSON for machines, ``shown`` for people."""
+        if self.json:
+            sys.stdout.write(to_json(data) + "\n")
+        else:
+            for item in shown:
+                # Lines people copy must not be broken.
+                self.console.print(item, soft_wrap=isinstance(item, str), highlight=False)
+
+    @contextmanager
+    def progress(self) -> Iterator[BarProgress]:
+        """Bars on standard error: one per kind of work; none for machines."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with RichProgress(
+            *columns, console=Console(stderr=True), disable=self.json or self.quiet, transient=False
+        ) as bars:
+            yield BarProgress(bars)
+
+
+class BarProgress:
+    """A :class:`skyproof.domain.progress.Progress` drawn as bars."""
+
+    def __init__(self, bars: RichProgress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Move the bar of ``what``."""
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+
+
+def to_json(data: Any) -> str:
+    """JSON text of records, instants, arrays and paths; missing numbers become null."""
+    return orjson.dumps(data, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY).decode()
+
+
+def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """A plain table; numbers to the right."""
+    table = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in row))
+    return table
+
+
+def make_list(items: Mapping[str, object]) -> Table:
+    """Names and values, one a line."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in items.items():
+        table.add_row(f"[bold]{name}[/bold]", str(value))
+    return table

@@ -1,0 +1,1 @@
+"""Contract tests to run against your own implementation of an extension point."""

@@ -1,0 +1,100 @@
+"""Our own implementations keep the contracts others are held to, and each contract can be broken."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from skyproof.archive.archive import Archive
+from skyproof.archive.objects import LocalObjectStore, MemoryObjectStore
+from skyproof.cycle.clock import FixedClock, SystemClock
+from skyproof.domain.forecasts import ForecastValues
+from skyproof.science.equal_blend import EqualBlend
+from skyproof.science.online_blend import BernsteinBlend
+from skyproof.stages.forecast.null_model import NullModel
+from skyproof.testing.blend_contract import check_blend
+from skyproof.testing.clock_contract import check_clock
+from skyproof.testing.model_contract import check_model
+from skyproof.testing.store_contract import check_store
+from tests.stages import toy_world
+
+ISSUED = toy_world.START + timedelta(days=30, hours=12)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    with Archive.open(tmp_path_factory.mktemp("contracts")) as archive:
+        toy_world.build_world(archive, days=34)
+        history = archive.inputs.history(toy_world.grid(), toy_world.SOURCES, since=toy_world.START, as_of=ISSUED)
+        yield history, archive.inputs.gather(toy_world.grid(), toy_world.SOURCES, issue_time=ISSUED)
+
+
+@pytest.mark.parametrize("place", range(len(toy_world.models()) + 1))
+def test_every_model_keeps_the_contract(world, place):
+    check_model(lambda: (NullModel(), *toy_world.models())[place], *world)
+
+
+@pytest.mark.parametrize("blend", [BernsteinBlend(), EqualBlend()], ids=["bernstein", "equal"])
+def test_every_blend_keeps_the_contract(blend):
+    check_blend(blend)
+
+
+def test_every_store_keeps_the_contract(tmp_path):
+    check_store(MemoryObjectStore())
+    check_store(LocalObjectStore(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "clock", [SystemClock(), FixedClock(datetime(2025, 1, 1, tzinfo=UTC))], ids=["system", "fixed"]
+)
+def test_every_clock_keeps_the_contract(clock):
+    check_clock(clock)
+
+
+class Crossing(NullModel):
+    def predict(self, inputs):
+        quantiles = super().predict(inputs).quantiles
+        quantiles[:] = np.arange(21)[::-1]
+        return ForecastValues(quantiles, quantiles[..., 0])
+
+
+class Moody(NullModel):
+    calls = 0
+
+    def predict(self, inputs):
+        quantiles = super().predict(inputs).quantiles
+        Moody.calls += 1
+        quantiles[:] = Moody.calls
+        return ForecastValues(quantiles, quantiles[..., 0])
+
+
+@pytest.mark.parametrize(("model", "complaint"), [(Crossing, "quantiles cross"), (Moody, "answers differently")])
+def test_a_bad_model_is_found_out(world, model, complaint):
+    with pytest.raises(AssertionError, match=complaint):
+        check_model(model, *world)
+
+
+class Forgetful(MemoryObjectStore):
+    def put(self, key, data):
+        self._objects[key] = data
+
+
+class FirstOnly(EqualBlend):
+    def combine(self, state, experts):
+        return experts[0]
+
+
+class Local:
+    def now(self):
+        return datetime(2025, 1, 1)
+
+
+def test_a_bad_store_blend_and_clock_are_found_out():
+    with pytest.raises(AssertionError, match="written twice"):
+        check_store(Forgetful())
+    with pytest.raises(AssertionError, match="must speak where any expert does"):
+        check_blend(FirstOnly())
+    with pytest.raises(AssertionError, match="aware UTC"):
+        check_clock(Local())
