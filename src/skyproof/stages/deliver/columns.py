@@ -85,7 +85,7 @@ def plan_columns(run_variables: Sequence[str], reason_names: Sequence[str], requ
     known = [_LEVEL_INDEX.get(level) for level in request.levels]
     columns = [(v, u, suffix) for v, u in zip(variables, units, strict=True) for suffix in suffixes]
     # A finer unit needs more decimals to say as much: 0.01 mm are 0.0004 inch.
-    decimals = [v.decimals + max(0, round(-np.log10(s))) for v, (s, _) in zip(variables, scales, strict=True)]
+    decimals = [v.decimals + max(0, int(np.ceil(-np.log10(s)))) for v, (s, _) in zip(variables, scales, strict=True)]
     column = (-1, 1, 1)
     return ColumnPlan(
         variables,

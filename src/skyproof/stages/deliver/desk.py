@@ -2,7 +2,8 @@
 
 An answer is a pure function of run, canonical request, site metadata, customer and renderer version; ``forecast_id`` is
 their digest. Hence the same question to the same run is the same id and the same bytes, and a rendered body may be
-kept, or made again, at will. What the desk knows of the archive's registers is at most ``refresh_s`` seconds old.
+kept, or made again, at will. What the desk knows of the archive's registers is at most ``refresh_s`` seconds old, and as
+much older as one caller takes to ask again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -101,6 +103,7 @@ class Desk:
         self._bodies: OrderedDict[str, _Rendered] = OrderedDict()
         self._held_bytes = 0
         self._lock = threading.Lock()
+        self._refreshing = threading.Lock()
 
     def is_quick(self, customer_id: str, request: ForecastRequest) -> bool:
         """Whether answering will neither ask the database nor take long."""
@@ -108,7 +111,9 @@ class Desk:
         if request.is_pinned or request.release_id or len(request.places) > FEW_PLACES or newest is None:
             return False
         index = self._indexes.get((customer_id, newest[1].run_id))
-        return index is not None and self._is_fresh(newest[0]) and self._is_fresh(index[0])
+        if index is None:
+            return False
+        return self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(index[0]))
 
     def ask(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Question:
         """Find run and sites, and so the name of the answer; renders nothing.
@@ -205,9 +210,13 @@ class Desk:
     def _newest_run(self, now: datetime) -> Run:
         known = self._newest
         # A clock set back must not show a run that is not yet published then.
-        if known is None or not self._is_fresh(known[0]) or known[1].published_at > now:
-            ticks = self._ticks()
-            known = self._newest = (ticks, self._archive.runs.newest(as_of=now))
+        if known is not None and self._is_fresh(known[0]) and known[1].published_at <= now:
+            return known[1]
+        with self._refresh(needed=known is None or known[1].published_at > now) as mine:
+            if mine:
+                ticks = self._ticks()
+                known = self._newest = (ticks, self._archive.runs.newest(as_of=now))
+        assert known is not None
         return known[1]
 
     def _view(self, run: Run) -> RunView:
@@ -228,13 +237,27 @@ class Desk:
         known = self._indexes.get(key)
         if known is not None and self._is_fresh(known[0]):
             return known[1]
-        ticks = self._ticks()
-        index = SiteIndex(self._archive.sites.all(customer_id=customer_id), in_run=set(view.reader.site_ids))
-        with self._lock:
-            if len(self._indexes) > 4 * _MOST_VIEWS:
-                self._indexes.clear()
-            self._indexes[key] = (ticks, index)
-        return index
+        with self._refresh(needed=known is None) as mine:
+            if mine:
+                ticks = self._ticks()
+                sites = self._archive.sites.all(customer_id=customer_id)
+                known = (ticks, SiteIndex(sites, in_run=set(view.reader.site_ids)))
+                with self._lock:
+                    if len(self._indexes) > 4 * _MOST_VIEWS:
+                        self._indexes.clear()
+                    self._indexes[key] = known
+        assert known is not None
+        return known[1]
+
+    @contextmanager
+    def _refresh(self, *, needed: bool) -> Iterator[bool]:
+        """Whether this caller refreshes. While one does, the others go on with what is known, unless it is ``needed``."""
+        mine = self._refreshing.acquire(blocking=needed)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._refreshing.release()
 
     def _is_fresh(self, told: float) -> bool:
         return self._ticks() - told < self._refresh_s

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query
 
 from skyproof.archive.archive import Archive
 from skyproof.domain.deliveries import ApiKey
+from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.protocols import Clock
 from skyproof.domain.times import format_instant
@@ -55,8 +56,7 @@ def discovery_router(archive: Archive, clock: Clock, authenticate: Callable[...,
         now = clock.now()
         since = wire.aware(page.since) or _FIRST
         found = archive.runs.between(issue_from=since, issue_until=now, as_of=now)[::-1]
-        newer = [run.run_id for run in found]
-        first = newer.index(page.cursor) + 1 if page.cursor in newer else 0
+        first = _after(page.cursor, [run.run_id for run in found])
         rows = [run_out(run) for run in found[first : first + page.limit]]
         more = first + page.limit < len(found)
         return wire.RunsOut(runs=rows, next_cursor=rows[-1].run_id if more and rows else None)
@@ -91,6 +91,15 @@ def run_out(run: Run) -> wire.RunOut:
         regime=wire.RegimeOut(**regime_facts(run)),
         warnings=list(run.warnings),
     )
+
+
+def _after(cursor: str, run_ids: list[str]) -> int:
+    """Where a list goes on. A cursor that is not in it must not begin it anew: the caller would never come to an end."""
+    if cursor and cursor not in run_ids:
+        raise InvalidValueError(
+            f"cursor {cursor!r} is not in this list", hint="give next_cursor of the answer before, and the same since"
+        )
+    return run_ids.index(cursor) + 1 if cursor else 0
 
 
 def _variable(variable: Variable) -> wire.VariableOut:

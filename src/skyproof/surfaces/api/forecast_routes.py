@@ -19,8 +19,9 @@ from starlette.responses import Response
 from skyproof.archive.archive import Archive
 from skyproof.archive.deliveries import ReceiptWriter
 from skyproof.domain.deliveries import ApiKey, Receipt
-from skyproof.domain.errors import NotAvailableError, SkyproofError, UnknownNameError
+from skyproof.domain.errors import InputError, NotAvailableError, SkyproofError
 from skyproof.domain.protocols import Clock
+from skyproof.domain.sites import check_identifier
 from skyproof.stages.deliver.desk import Desk, Question
 from skyproof.stages.deliver.receipts import make_receipt, new_receipt_id
 from skyproof.stages.deliver.requests import Fault, ForecastRequest, check_request
@@ -74,10 +75,11 @@ class ForecastRoutes:
         """The exact bytes of an earlier answer to this customer."""
         now = self.clock.now()
         try:
+            check_identifier(forecast_id, "forecast")
             first, body = await run_in_threadpool(
-                self.archive.deliveries.body, forecast_id[:64], customer_id=key.customer_id
+                self.archive.deliveries.body, forecast_id, customer_id=key.customer_id
             )
-        except UnknownNameError as error:
+        except InputError as error:
             return error_problem(request, error, missing_is_404=True)
         headers = {"ETag": f'"{first.forecast_id}"', "Cache-Control": _UNCHANGING, "Vary": _VARY}
         if _is_known(request, first.forecast_id):
