@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from archive_samples import OK, at, make_cycles, make_draft, make_grid, make_receipt, make_scores, make_values
 
 from skyproof.archive.archive import Archive
-from skyproof.archive.health import Finding, check_archive, named_objects, remove_orphans
+from skyproof.archive.health import Finding, check_archive, drop_damaged, named_objects, newest_record, remove_orphans
 from skyproof.archive.objects import LocalObjectStore
 
 
@@ -69,6 +69,31 @@ def test_orphans_are_harmless_and_can_be_removed(full: Archive) -> None:
     assert (finding.kind, finding.severity) == ("orphan_object", "info")
     assert remove_orphans(full) == 1
     assert look(full) == ()
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_only_what_is_made_again_is_dropped(full: Archive, how: str) -> None:
+    grid = make_grid()
+    full.experts.put("rel_1", at(12), ("climatology",), make_values(grid, 9).quantiles[None], grid)
+    named = named_objects(full)
+    for key in named:
+        path = folder_of(full).folder / key
+        path.write_bytes(b"damage") if how == "damaged" else path.unlink()
+    assert drop_damaged(full) == 3
+    kept = named_objects(full)
+    assert sorted(kept.values()) == ["cycles", "releases", "runs", "runs"]
+    assert len([finding for finding in look(full) if finding.kind == f"{how}_object"]) == 4
+    assert {key for key in named if full.objects.exists(key)} == (set(kept) if how == "damaged" else set())
+    assert full.experts.read("rel_1", at(12)) is None
+    assert drop_damaged(full) == 0
+
+
+def test_the_newest_record_is_the_latest_of_all_kinds(archive: Archive) -> None:
+    assert newest_record(archive) is None
+    archive.cycles.append(make_cycles(), [OK], recorded_at=at(7))
+    assert newest_record(archive) == at(7)
+    archive.scores.add(make_scores(), scored_at=at(40))
+    assert newest_record(archive) == at(40)
 
 
 def test_leftovers_are_found_and_swept(full: Archive) -> None:

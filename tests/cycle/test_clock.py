@@ -45,7 +45,32 @@ def test_the_simulated_present_ticks_on_from_its_anchor(tmp_path):
     assert clock.now() == planet_time
 
 
-@pytest.mark.parametrize("content", [None, "", "{}", '{"simulated": "x", "system": "y"}'])
+def test_a_simulated_clock_says_how_long_it_stands_still_after_the_machine_jumped_back(tmp_path):
+    machine = MachineClock(NOON)
+    clock = clocks.SimulatedClock(tmp_path / "clock.json", system=machine)
+    clock.set(NOON)
+    assert clock.stands_still_for() == timedelta(0)
+    machine.instant += timedelta(minutes=5)
+    assert clock.stands_still_for() == timedelta(0)
+    machine.instant -= timedelta(hours=2)
+    assert clock.stands_still_for() == timedelta(hours=1, minutes=55)
+    assert clock.now() == NOON
+    clock.set(NOON + timedelta(days=1))
+    assert clock.stands_still_for() == timedelta(0), "set again, it ticks from the machine's present"
+
+
+def test_an_anchor_is_written_whole_and_read_by_the_next_process(tmp_path):
+    machine = MachineClock(NOON)
+    clocks.SimulatedClock(tmp_path / "clock.json", system=machine).set(NOON - timedelta(days=30))
+    machine.instant += timedelta(hours=1)
+    again = clocks.SimulatedClock(tmp_path / "clock.json", system=machine)
+    assert again.now() == NOON - timedelta(days=30) + timedelta(hours=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["clock.json"]
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "{}", "[]", '{"simulated": 5, "system": 5}', '{"simulated": "x", "system": "y"}']
+)
 def test_a_missing_or_damaged_anchor_is_a_clear_error(tmp_path, content):
     path = tmp_path / "clock.json"
     if content is not None:

@@ -43,5 +43,11 @@ def test_leads_follow_step_and_horizon_unless_given():
     assert Settings(leads_hours=(24, 48)).lead_hours == (24, 48)
 
 
+@pytest.mark.parametrize("leads", [[24, 12], [24, 24], [0, 6], [6, 9], [390]])
+def test_leads_that_no_observation_would_meet_are_refused(leads):
+    with pytest.raises(InvalidValueError, match="leads_hours"):
+        parse_settings({"leads_hours": leads})
+
+
 def test_every_setting_has_a_help_text():
     assert all(field.description for field in Settings.model_fields.values())

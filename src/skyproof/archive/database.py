@@ -49,6 +49,19 @@ def _read_url(url: str) -> URL:
     )
 
 
+def hide_password(url: str) -> str:
+    """A database URL that may be shown."""
+    try:
+        return _without_password(_read_url(url))
+    except InvalidValueError:
+        return "(not readable)"
+
+
+def _without_password(parsed: URL) -> str:
+    secrets = {name: "hidden" for name in parsed.query if "password" in name}
+    return parsed.update_query_dict(secrets).render_as_string(hide_password=True)
+
+
 class Database:
     """One engine, and the only two ways to use it: :meth:`reading` and :meth:`writing`."""
 
@@ -66,7 +79,7 @@ class Database:
         else:
             # A server that was restarted leaves dead connections in the pool; asking first costs one round trip.
             self.engine = sa.create_engine(parsed, pool_pre_ping=True, **_POOL, connect_args={"connect_timeout": 10})
-        self.shown_url = parsed.render_as_string(hide_password=True)
+        self.shown_url = _without_password(parsed)
         driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._errors = (SQLAlchemyError, driver_error)
         self._refusals: tuple[type[Exception], ...] = (IntegrityError, self.engine.dialect.loaded_dbapi.IntegrityError)

@@ -58,17 +58,24 @@ class Experts:
             connection.execute(self._database.upsert(experts), row)
         return key
 
-    def read(self, release_id: str, issue_time: datetime) -> tuple[tuple[str, ...], NDArray[np.float32]] | None:
-        """Names and quantiles (expert, variable, site, lead, level) kept last for that issue time; None if there are none."""
+    def read(
+        self, release_id: str, issue_time: datetime, *, leads: NDArray[np.intp] | None = None
+    ) -> tuple[tuple[str, ...], NDArray[np.float32]] | None:
+        """Names and quantiles (expert, variable, site, lead, level) kept last for that issue time; None if there are none.
+
+        ``leads`` are the positions wanted, ascending; all by default.
+        """
         query = sa.select(experts.c.object_key).where(
             experts.c.release_id == release_id, experts.c.issue_time == issue_time
         )
         with self._database.reading() as connection:
             key = connection.execute(query).scalar_one_or_none()
-        return None if key is None else self.read_key(key)
+        return None if key is None else self.read_key(key, leads=leads)
 
-    def read_key(self, key: str) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-        """Names and quantiles of a run's ``experts_key``.
+    def read_key(
+        self, key: str, *, leads: NDArray[np.intp] | None = None
+    ) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        """Names and quantiles of a run's ``experts_key``; arguments as in :meth:`read`.
 
         Raises:
             IntegrityError: the object is missing or damaged.
@@ -76,12 +83,14 @@ class Experts:
         with self._objects.local_path(key) as path:
             layout = read_layout(path)
             stored = [layout.arrays[name] for name in layout.facts["variables"]]
-            shape = stored[0].shape
-            quantiles = np.empty((shape[0], len(stored), *shape[1:]), dtype=np.float32)
+            experts, sites, held, levels = stored[0].shape
+            wanted = held if leads is None else len(leads)
+            quantiles = np.empty((experts, len(stored), sites, wanted, levels), dtype=np.float32)
             for index, array in enumerate(stored):
                 packed = read_stored(path, array)
-                for expert in range(shape[0]):
-                    unpack(packed[expert], array.scale, quantiles[expert, index])
+                for expert in range(experts):
+                    chosen = packed[expert] if leads is None else packed[expert][:, leads]
+                    unpack(chosen, array.scale, quantiles[expert, index])
         return layout.texts["expert"], quantiles
 
 

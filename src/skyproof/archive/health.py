@@ -1,4 +1,4 @@
-"""What is wrong with an archive, and how to mend it. Reads everything that is kept, changes nothing."""
+"""What is wrong with an archive, and how to mend it. Looking changes nothing; only ``remove_orphans`` and ``drop_damaged`` do."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 import sqlalchemy as sa
@@ -14,10 +15,24 @@ from skyproof.archive.archive import Archive
 from skyproof.archive.deliveries import unpack_body
 from skyproof.archive.objects import LocalObjectStore, digest_in_key
 from skyproof.archive.schema import HEAD, current_revision
-from skyproof.archive.tables import OBJECT_COLUMNS, bodies, runs
+from skyproof.archive.tables import (
+    OBJECT_COLUMNS,
+    bodies,
+    checkpoints,
+    cycles,
+    events,
+    experts,
+    receipts,
+    releases,
+    runs,
+    scores,
+)
 from skyproof.domain.errors import IntegrityError
 
 Severity = Literal["error", "warning", "info"]
+_FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
+#: Tables whose objects are made again when needed, except experts a published run names: those count as the run's.
+_MADE_AGAIN = {"experts": experts, "checkpoints": checkpoints, "scores": scores}
 #: Below this much free disk a day's work may not fit.
 MINIMUM_FREE_BYTES = 1 << 30
 
@@ -27,7 +42,8 @@ class Finding:
     """One thing that is not as it should be.
 
     ``kind`` is one of ``missing_object``, ``damaged_object``, ``damaged_body``, ``damaged_database``, ``old_schema``,
-    ``orphan_object``, ``leftover_file``, ``low_disk``.
+    ``orphan_object``, ``leftover_file``, ``low_disk``; of a home also ``missing_home``, ``bad_settings``, ``clock_behind``, and
+    the kinds of errors that opening it raised.
     """
 
     kind: str
@@ -72,6 +88,30 @@ def remove_orphans(archive: Archive) -> int:
     return len(orphans)
 
 
+def drop_damaged(archive: Archive) -> int:
+    """Drop damaged or missing objects that are made again when needed, rows included; returns how many."""
+    dropped = 0
+    for key, table, _ in list(_bad_objects(archive)):
+        if table in _MADE_AGAIN:
+            with archive.database.writing() as connection:
+                connection.execute(sa.delete(_MADE_AGAIN[table]).where(_MADE_AGAIN[table].c.object_key == key))
+            archive.objects.delete(key)
+            dropped += 1
+    return dropped
+
+
+def newest_record(archive: Archive) -> datetime | None:
+    """The latest instant at which anything was recorded; None in an empty archive."""
+    columns = (
+        cycles.c.recorded_at, releases.c.created_at, runs.c.published_at, scores.c.scored_at, receipts.c.served_at,
+        events.c.recorded_at,
+    )  # fmt: skip
+    with archive.database.reading() as connection:
+        found = [connection.execute(sa.select(sa.func.max(column))).scalar_one() for column in columns]
+    found.append(archive.observations.newest_recorded_at(as_of=_FAR_FUTURE))
+    return max((instant for instant in found if instant is not None), default=None)
+
+
 def _check_database(archive: Archive) -> Iterator[Finding]:
     with archive.database.reading() as connection:
         revision = current_revision(connection)
@@ -91,23 +131,26 @@ def _check_database(archive: Archive) -> Iterator[Finding]:
 
 
 def _check_objects(archive: Archive) -> Iterator[Finding]:
-    held = set(archive.objects.keys())
-    named = named_objects(archive)
-    for key, table in sorted(named.items()):
-        remedy = _REMEDIES.get(table, "restore it from a backup")
-        if key not in held:
-            yield Finding("missing_object", "error", f"object {key}, named in {table}, is missing", remedy)
-        elif hashlib.sha256(archive.objects.get(key)).hexdigest() != digest_in_key(key):
-            yield Finding(
-                "damaged_object", "error", f"object {key}, named in {table}, does not match its digest", remedy
-            )
-    for key in sorted(held - named.keys()):
+    for key, table, kind in _bad_objects(archive):
+        wrong = "is missing" if kind == "missing_object" else "does not match its digest"
+        yield Finding(kind, "error", f"object {key}, named in {table}, {wrong}", _REMEDIES[table])
+    for key in sorted(set(archive.objects.keys()) - named_objects(archive).keys()):
         yield Finding(
             "orphan_object",
             "info",
             f"object {key} is named by no row; an interrupted write left it",
             "harmless; skyproof doctor --mend removes it",
         )
+
+
+def _bad_objects(archive: Archive) -> Iterator[tuple[str, str, str]]:
+    """Key, table and kind of finding of every named object that is not there as it was kept."""
+    held = set(archive.objects.keys())
+    for key, table in sorted(named_objects(archive).items()):
+        if key not in held:
+            yield key, table, "missing_object"
+        elif hashlib.sha256(archive.objects.get(key)).hexdigest() != digest_in_key(key):
+            yield key, table, "damaged_object"
 
 
 def _check_bodies(archive: Archive) -> Iterator[Finding]:
@@ -139,11 +182,12 @@ def _check_disk(archive: Archive, minimum_free_bytes: int) -> Iterator[Finding]:
         )
 
 
+_AWAY = "move a damaged file away"
 _REMEDIES = {
-    "cycles": "take the source's cycles in again, or restore it from a backup",
-    "releases": "restore it from a backup, or learn again",
-    "runs": "restore it from a backup; the same issue time forecast again gives the same file",
-    "experts": "forecast that issue time again",
-    "checkpoints": "it is derived: skyproof backtest builds it again",
-    "scores": "verify that day again",
+    "cycles": "restore it from a backup",
+    "releases": f"restore it from a backup; or {_AWAY} and learn again as of the same instant",
+    "runs": f"restore it from a backup; or {_AWAY} and forecast that issue time again: the same file comes out",
+    "experts": "skyproof doctor --mend drops it; it is made again when needed",
+    "checkpoints": "skyproof doctor --mend drops it; the next forecast makes it again",
+    "scores": "skyproof doctor --mend drops it; skyproof verify makes it again",
 }

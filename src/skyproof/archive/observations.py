@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from skyproof.archive.bulk import fetch_many, insert_many
 from skyproof.archive.database import Database
-from skyproof.archive.derived import delete_objects, drop_derived
+from skyproof.archive.derived import delete_objects, drop_derived, drop_scores
 from skyproof.archive.names import NameRegister
-from skyproof.archive.tables import observation_days
+from skyproof.archive.tables import from_epoch_days, observation_days
 from skyproof.domain.cycles import ObservationBatch
 from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.protocols import ObjectStore
@@ -65,6 +65,7 @@ class Observations:
                 days = _touched(columns)
                 insert_many(self._database, connection, "observation_days", days)
                 dropped = drop_derived(connection, from_epoch_seconds(int(days["recorded_at"][0])))
+                dropped += drop_scores(connection, _known_since(days))
         delete_objects(self._objects, dropped)
         return stored
 
@@ -124,9 +125,11 @@ class Observations:
         with self._database.reading() as connection:
             return tuple(sorted(connection.execute(query).scalars()))
 
-    def newest_recorded_at(self, *, as_of: datetime) -> datetime | None:
-        """When the newest row known by ``as_of`` was recorded; None if there is none."""
+    def newest_recorded_at(self, *, as_of: datetime, valid_day: date | None = None) -> datetime | None:
+        """When the newest row known by ``as_of`` (of one valid day, if given) was recorded; None if there is none."""
         newest = sa.select(sa.func.max(observation_days.c.recorded_at)).where(observation_days.c.recorded_at <= as_of)
+        if valid_day is not None:
+            newest = newest.where(observation_days.c.valid_day == valid_day)
         with self._database.reading() as connection:
             return connection.execute(newest).scalar_one_or_none()
 
@@ -166,6 +169,13 @@ def _touched(columns: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     day = columns["valid_time"] // _SECONDS_PER_DAY + _DAY_SPAN // 2
     pairs = np.unique(columns["recorded_at"] * _DAY_SPAN + day)
     return {"recorded_at": pairs // _DAY_SPAN, "valid_day": (pairs % _DAY_SPAN - _DAY_SPAN // 2).astype(np.int32)}
+
+
+def _known_since(days: dict[str, NDArray[Any]]) -> dict[date, datetime]:
+    """For each valid day when its first row was recorded, from :func:`_touched`."""
+    valid_days, first = np.unique(days["valid_day"], return_index=True)
+    instants = days["recorded_at"][first].tolist()
+    return {from_epoch_days(day): from_epoch_seconds(at) for day, at in zip(valid_days.tolist(), instants, strict=True)}
 
 
 def _grid_query(

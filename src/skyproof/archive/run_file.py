@@ -162,14 +162,18 @@ class RunReader:
             reasons[variable] = self._reasons[variable][index]
         return SiteSeries(mean, quantiles, reasons)
 
-    def values(self) -> ForecastValues:
-        """All values: quantiles (variable, site, lead, level) and mean (variable, site, lead), float32."""
-        cells = (len(self.variables), len(self.site_ids), len(self.lead_hours))
+    def values(self, *, leads: NDArray[np.intp] | None = None) -> ForecastValues:
+        """All values: quantiles (variable, site, lead, level) and mean (variable, site, lead), float32.
+
+        ``leads`` are the positions wanted, ascending; all by default.
+        """
+        chosen = slice(None) if leads is None else leads
+        cells = (len(self.variables), len(self.site_ids), len(self.lead_hours) if leads is None else len(leads))
         quantiles = np.empty((*cells, len(LEVELS)), dtype=np.float32)
         mean = np.empty(cells, dtype=np.float32)
         for variable, scale in enumerate(self._scales):
-            unpack(self._quantiles[variable], scale, quantiles[variable])
-            unpack(self._mean[variable], scale, mean[variable])
+            unpack(self._quantiles[variable][:, chosen], scale, quantiles[variable])
+            unpack(self._mean[variable][:, chosen], scale, mean[variable])
         return ForecastValues(quantiles, mean)
 
     def reasons(self) -> NDArray[np.uint8]:

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from skyproof.archive.database import Database, rows_as_dicts
+from skyproof.archive.derived import delete_objects, drop_scores
 from skyproof.archive.objects import content_key
 from skyproof.archive.run_file import RunDraft, RunReader, SiteSeries, write_run
 from skyproof.archive.run_records import inputs_from_json, inputs_to_json, regime_from_json, regime_to_json
@@ -21,7 +22,7 @@ from skyproof.archive.tables import runs
 from skyproof.domain.errors import NoRunError, UnknownNameError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.protocols import ObjectStore
-from skyproof.domain.times import format_instant
+from skyproof.domain.times import format_instant, hours
 
 __all__ = ["RunDraft", "RunReader", "Runs", "SiteSeries"]
 
@@ -62,8 +63,14 @@ class Runs:
             "generation_ms": float(draft.generation_ms),
             "warnings": list(draft.warnings),
         }
+        days = {(draft.init_time + hours(lead)).date() for lead in draft.grid.lead_hours}
+        dropped: list[str] = []
         with self._database.writing() as connection:
-            connection.execute(self._database.insert_new(runs), row)
+            insert = self._database.insert_new(runs).returning(runs.c.run_id)
+            if connection.execute(insert, row).one_or_none() is not None:
+                known_since = dict.fromkeys(days, draft.published_at)
+                dropped = drop_scores(connection, known_since, release_id=draft.release_id)
+        delete_objects(self._objects, dropped)
         return self.find(f"run_{digest[:16]}")
 
     def newest(self, *, as_of: datetime, release_id: str | None = None) -> Run:
@@ -134,7 +141,7 @@ class Runs:
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise NoRunError(message, hint="skyproof forecast makes one; skyproof run list shows what there is")
+            raise NoRunError(message, hint="skyproof forecast makes one")
         return _to_run(rows_as_dicts([row])[0])
 
 

@@ -48,14 +48,25 @@ class SimulatedClock:
         Raises:
             StoreUnavailableError: the anchor is missing or damaged.
         """
+        simulated, system = self._anchor()
+        return simulated + max(self._system.now() - system, timedelta(0))
+
+    def stands_still_for(self) -> timedelta:
+        """How far the machine's clock lies behind the instant of the anchor; until then the present stands still.
+
+        Raises:
+            StoreUnavailableError: the anchor is missing or damaged.
+        """
+        return max(self._anchor()[1] - self._system.now(), timedelta(0))
+
+    def _anchor(self) -> tuple[datetime, datetime]:
         try:
             anchor = json.loads(self._path.read_text())
-            simulated, system = parse_instant(anchor["simulated"]), parse_instant(anchor["system"])
-        except (OSError, ValueError, KeyError, TypeError, InvalidValueError) as error:
+            return parse_instant(anchor["simulated"]), parse_instant(anchor["system"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, InvalidValueError) as error:
             raise StoreUnavailableError(
                 f"the simulated clock {self._path.name} cannot be read", hint="run skyproof demo again"
             ) from error
-        return simulated + max(self._system.now() - system, timedelta(0))
 
     def set(self, instant: datetime) -> None:
         """Move the simulated present to ``instant``, durably."""

@@ -21,7 +21,7 @@ from skyproof.cycle.learn_cycle import learn_cycle
 from skyproof.cycle.settings import FILE_NAME, Settings, load_settings, save_settings
 from skyproof.cycle.verify_cycle import release_scorecard, verify_cycle
 from skyproof.cycle.wiring import CLOCK_FILE, Product, open_product
-from skyproof.domain.errors import InvalidValueError, NoReleaseError
+from skyproof.domain.errors import InvalidValueError, NoReleaseError, StoreUnavailableError
 from skyproof.domain.forecasts import Release, Run
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.sites import Customer
@@ -51,8 +51,14 @@ def prepare_home(home: Path, *, profile: str | None = None, seed: int | None = N
 
     Raises:
         InvalidValueError: the home belongs to something else, or to another planet.
+        StoreUnavailableError: it cannot be made.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailableError(
+            f"the home {home} cannot be made: {error.strerror}", hint="choose a folder you may write to"
+        ) from error
     if (home / FILE_NAME).exists():
         settings = load_settings(home)
         if settings.clock != "simulated":

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from skyproof.archive.database import hide_password
 from skyproof.domain.errors import InvalidValueError, UnreadableFileError
 
 DEFAULT_HOME = Path("skyproof-home")
 FILE_NAME = "skyproof.yaml"
 _LARGEST_FILE_BYTES = 100_000
+#: In hours; verification looks back for no longer one.
+_LONGEST_LEAD = 384
 
 
 class Settings(BaseModel):
@@ -33,7 +36,7 @@ class Settings(BaseModel):
     port: int = Field(8080, ge=0, le=65535, description="Port the API listens on; 0 takes any free one.")
     workers: int = Field(2, ge=1, le=64, description="Processes for heavy work such as building the sandbox planet.")
     step_hours: int = Field(6, ge=1, le=24, description="Hours between two leads of a run; also the interval of sums.")
-    horizon_hours: int = Field(120, ge=1, le=384, description="Longest lead of a run, in hours.")
+    horizon_hours: int = Field(120, ge=1, le=_LONGEST_LEAD, description="Longest lead of a run, in hours.")
     leads_hours: tuple[int, ...] = Field(
         (), description="Leads of a run in hours, where they are not every step to the horizon."
     )
@@ -53,10 +56,26 @@ class Settings(BaseModel):
         50.0, gt=0, description="A coordinate farther than this from every site is refused, in km."
     )
 
+    @model_validator(mode="after")
+    def _check_leads(self) -> Settings:
+        leads = self.leads_hours
+        # Forecasts meet observations on an axis of whole steps.
+        if list(leads) != sorted({lead for lead in leads if 0 < lead <= _LONGEST_LEAD and lead % self.step_hours == 0}):
+            raise ValueError(
+                f"leads_hours {list(leads)} are not increasing multiples of step_hours {self.step_hours} "
+                f"up to {_LONGEST_LEAD}"
+            )
+        return self
+
     @property
     def lead_hours(self) -> tuple[int, ...]:
         """Leads of a run, in hours."""
         return self.leads_hours or tuple(range(self.step_hours, self.horizon_hours + 1, self.step_hours))
+
+    def shown(self) -> dict[str, Any]:
+        """All settings as plain data that may be shown: without the database's password."""
+        shown = self.model_dump(mode="json")
+        return shown | {"database_url": hide_password(self.database_url) if self.database_url else ""}
 
 
 def load_settings(home: Path, *, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

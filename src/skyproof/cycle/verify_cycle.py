@@ -45,10 +45,13 @@ def scorecard_cycle(
             f"cannot write a scorecard as {out.suffix or out.name!r}", hint="name a file ending in .html or .png"
         )
     card = release_scorecard(product, as_of=as_of, release_id=release_id)
-    if out is not None and out.suffix == ".html":
-        out.write_text(render_html(card), encoding="utf-8")
-    elif out is not None:
-        scorecard_figure(card).savefig(out, dpi=144)
+    try:
+        if out is not None and out.suffix == ".html":
+            out.write_text(render_html(card), encoding="utf-8")
+        elif out is not None:
+            scorecard_figure(card).savefig(out, dpi=144)
+    except OSError as error:
+        raise InvalidValueError(f"{out} cannot be written: {error.strerror}", hint="name another file") from error
     return ShownScorecard(card.to_dict(), tuple(render_terminal(card)))
 
 

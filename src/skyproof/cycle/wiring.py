@@ -71,7 +71,6 @@ class Product:
 @contextmanager
 def open_product(home: Path, **overrides: Any) -> Iterator[Product]:
     """Open a home (made if it is not there) and close it afterwards."""
-    home.mkdir(parents=True, exist_ok=True)
     settings = load_settings(home, **overrides)
     clock: Clock = SimulatedClock(home / CLOCK_FILE) if settings.clock == "simulated" else SystemClock()
     with Archive.open(home, database_url=settings.database_url or None) as archive:

@@ -22,9 +22,11 @@ PIT_BINS = 10
 class DayScores:
     """Sums of one release for one valid day.
 
-    ``sums``: (model, variable, site, lead, statistic) float64; ``pit``: (model, variable, site, lead, bin) float64.
-    ``models[0]`` is the product; the others are its baselines on the same pairs (a pair counts only where every
-    model that answered that run has a value). ``known_until`` is the ``recorded_at`` of the newest observation used.
+    ``sums``: (model, variable, site, lead, statistic); ``pit``: (model, variable, site, lead, bin). A cell has few pairs
+    a day: float32 holds its sums to seven digits; sums over cells are taken in float64.
+    ``models[0]`` is the product; a pair counts for a baseline where the product, the baseline and the observation are
+    all there, so its ``n`` says on how many of the product's pairs it stands beside it. ``known_until`` is the
+    ``recorded_at`` of the day's newest observation known then; None if there was none.
     """
 
     release_id: str
@@ -33,8 +35,8 @@ class DayScores:
     variables: tuple[str, ...]
     site_ids: tuple[str, ...]
     lead_hours: tuple[int, ...]
-    sums: NDArray[np.float64]
-    pit: NDArray[np.float64]
+    sums: NDArray[np.floating]
+    pit: NDArray[np.floating]
     known_until: datetime | None
 
 

@@ -25,7 +25,13 @@ def require_utc(instant: datetime, name: str = "instant") -> datetime:
         raise InvalidValueError(
             f"{name} {instant.isoformat()} has no time zone", hint="give it in UTC, for example 2026-01-31T06:00Z"
         )
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidValueError(
+            f"{name} {instant.isoformat()} lies outside the years 1 to 9999 in UTC",
+            hint="write it like 2026-01-31T06:00Z",
+        ) from error
 
 
 def parse_instant(text: str, name: str = "instant") -> datetime:
@@ -38,7 +44,12 @@ def parse_instant(text: str, name: str = "instant") -> datetime:
         raise InvalidValueError(
             f"{name} {text!r} is not an ISO 8601 instant", hint="write it like 2026-01-31T06:00Z"
         ) from error
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    try:
+        return instant.replace(tzinfo=UTC) if instant.tzinfo is None else require_utc(instant, name)
+    except OverflowError as error:
+        raise InvalidValueError(
+            f"{name} {text!r} lies outside the years 1 to 9999 in UTC", hint="write it like 2026-01-31T06:00Z"
+        ) from error
 
 
 def format_instant(instant: datetime) -> str:

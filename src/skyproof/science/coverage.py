@@ -92,7 +92,7 @@ def covered_share(quantiles: Floats, observed: Floats, low: int, high: int) -> N
         high: index of the upper level.
     """
     bottom, top = quantiles[..., low], quantiles[..., high]
-    covered = ((observed >= bottom) & (observed <= top)).astype(np.float64)
+    covered = np.asarray((observed >= bottom) & (observed <= top), dtype=np.float64)
     border = (observed == bottom) | (observed == top)
     if border.any():
         start, end = pit_interval(quantiles[border], observed[border])

@@ -58,16 +58,30 @@ class BernsteinBlend:
 
     def combine(self, state: State, experts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Blended quantiles (variable, site, lead, level), sorted; NaN where every expert sleeps."""
-        return np.sort(self._mix(state, experts)[0], axis=-1)
+        return np.sort(_mix(self._level_weights(state), experts)[0], axis=-1)
 
     def update(self, state: State, experts: NDArray[np.float32], observed: NDArray[np.float32]) -> State:
-        """The state after the observations of one issue time were seen."""
-        blended, awake = self._mix(state, experts)
+        """The state after the observations of one issue time were seen. Leads without any keep theirs, and cost nothing."""
+        leads = np.flatnonzero(np.isfinite(observed).any(axis=(0, 1)))
+        if len(leads) == observed.shape[-1]:
+            return self._update_leads(state, experts, observed, leads)
+        changed = self._update_leads(state, experts[:, :, :, leads], observed[..., leads], leads)
+        after = {name: values.copy() for name, values in state.items()}
+        for name, values in changed.items():
+            after[name][..., leads, :] = values
+        return after
+
+    def _update_leads(
+        self, whole: State, experts: NDArray[np.float32], observed: NDArray[np.float32], leads: NDArray[np.intp]
+    ) -> State:
+        """The new state of some leads, from experts and observations of them alone."""
+        state = {name: values[..., leads, :] for name, values in whole.items()}
+        blended, awake = _mix(self._level_weights(whole)[..., leads, :], experts)
         known = np.isfinite(observed) & np.isfinite(blended[..., 0])
         slope: Floats = (observed[..., None] < blended) - LEVEL_ARRAY.astype(np.float32)
         counted = awake[..., 0] & known
         # Excess loss of each expert, linearised at the blend, averaged over the sites where both spoke.
-        gap = np.where(counted[..., None], np.nan_to_num(experts) - np.nan_to_num(blended), 0.0)
+        gap = np.where(counted[..., None], experts - blended, np.float32(0))
         total = np.einsum("vslp,kvslp->kvlp", slope, gap, optimize=True)
         count = counted.sum(axis=2)
         excess = total / np.maximum(count, 1)[..., None]
@@ -88,15 +102,6 @@ class BernsteinBlend:
         weights = self._level_weights(state).mean(axis=-1) * awake[:, None, None]
         return np.asarray(weights / np.maximum(weights.sum(axis=0), 1e-300))
 
-    def _mix(self, state: State, experts: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        weights = self._level_weights(state).astype(np.float32)[:, :, None]
-        # A forecast with a hole in it is no forecast: the sum over levels is finite only when every level is.
-        with np.errstate(invalid="ignore"):
-            awake = np.isfinite(experts.sum(axis=-1, keepdims=True))
-            share = weights * awake
-            mixed = np.einsum("kvslp,kvslp->vslp", share, np.nan_to_num(experts)) / share.sum(axis=0)
-        return mixed, awake
-
     def _level_weights(self, state: State) -> Floats:
         """Weights (expert, variable, lead, level), smoothed, each sum over experts 1."""
         rate = _learning_rate(state["range"], state["variance"])
@@ -108,6 +113,16 @@ class BernsteinBlend:
             for _ in range(self._smoothing):
                 weights = _smooth(weights, axis)
         return np.asarray(weights / weights.sum(axis=0))
+
+
+def _mix(weights: Floats, experts: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Weighted mean of the experts awake, and who is awake in which cell."""
+    # A forecast with a hole in it is no forecast: the sum over levels is finite only when every level is.
+    awake = np.isfinite(experts.sum(axis=-1, keepdims=True))
+    share = weights.astype(np.float32)[:, :, None] * awake
+    with np.errstate(invalid="ignore"):
+        mixed = np.einsum("kvslp,kvslp->vslp", share, np.where(awake, experts, np.float32(0))) / share.sum(axis=0)
+    return mixed, awake
 
 
 def _without_absurd(excess: Floats, state: State) -> Floats:

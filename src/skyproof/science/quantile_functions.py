@@ -108,6 +108,9 @@ def probability_of_exceeding(quantiles: Floats, threshold: float | Floats) -> ND
     Args:
         quantiles: (..., 21), sorted.
         threshold: scalar or (...).
+
+    Returns:
+        (...) float64, NaN where the forecast or the threshold is missing.
     """
     values = np.asarray(quantiles, dtype=np.float64)
     limit = np.broadcast_to(np.asarray(threshold, dtype=np.float64), values.shape[:-1])[..., None]
@@ -120,7 +123,7 @@ def probability_of_exceeding(quantiles: Floats, threshold: float | Floats) -> ND
         share = np.where(end > start, (limit[..., 0] - start) / (end - start), 1.0)
     below = LEVEL_ARRAY[low] + np.clip(share, 0, 1) * (LEVEL_ARRAY[low + 1] - LEVEL_ARRAY[low])
     below = np.where(count == 0, LEVEL_ARRAY[0] / 2, np.where(count == len(LEVEL_ARRAY), 1 - LEVEL_ARRAY[0] / 2, below))
-    return np.where(np.isnan(values[..., 0]), np.nan, 1 - below)
+    return np.where(np.isnan(values[..., 0]) | np.isnan(limit[..., 0]), np.nan, 1 - below)
 
 
 def _mean_weights() -> NDArray[np.float64]:

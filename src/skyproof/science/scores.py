@@ -101,18 +101,18 @@ def pair_statistics(quantiles: Floats, observed: Floats, events: Sequence[float]
         events: up to two thresholds; the event is a value above.
 
     Returns:
-        (..., statistic) float64, zeros where a pair is missing, so that sums need no mask.
+        (..., statistic) in the precision of ``quantiles``, zeros where a pair is missing, so that sums need no mask.
     """
-    y = np.broadcast_to(observed, quantiles.shape[:-1]).astype(np.float64)
-    q = quantiles.astype(np.float64)
+    q = quantiles
+    y = np.broadcast_to(observed, q.shape[:-1]).astype(q.dtype)
     known = np.isfinite(y) & np.isfinite(q[..., INDEX_MEDIAN])
-    losses = pinball(q, y[..., None], LEVEL_ARRAY)
-    result = np.zeros((*y.shape, len(STATISTICS)))
+    losses = pinball(q, y[..., None], LEVEL_ARRAY.astype(q.dtype))
+    result = np.moveaxis(np.zeros((len(STATISTICS), *y.shape), dtype=q.dtype), 0, -1)
     low, high = q[..., INDEX_P10], q[..., INDEX_P90]
     error = q[..., INDEX_MEDIAN] - y
     columns: dict[str, Floats] = {
         "n": np.ones_like(y),
-        "crps": 2 * (losses @ LEVEL_WEIGHTS),
+        "crps": 2 * (losses @ LEVEL_WEIGHTS.astype(q.dtype)),
         "absolute_error": np.abs(error),
         "error": error,
         "squared_error": np.square(error),
@@ -121,11 +121,11 @@ def pair_statistics(quantiles: Floats, observed: Floats, events: Sequence[float]
         "covered_50": covered_share(q, y, _INDEX_P25, _INDEX_P75),
     }
     for number, threshold in enumerate(events[:2], start=1):
-        happened = (y > threshold).astype(np.float64)
+        happened = (y > threshold).astype(q.dtype)
         columns[f"brier_{number}"] = brier(probability_of_exceeding(q, threshold), happened)
         columns[f"event_{number}"] = happened
     for name, values in columns.items():
-        result[..., STATISTICS.index(name)] = values
+        np.copyto(result[..., STATISTICS.index(name)], values, where=known, casting="same_kind")
     for position, level in _PINBALL:
-        result[..., position] = losses[..., level]
-    return np.where(known[..., None], result, 0.0)
+        np.copyto(result[..., position], losses[..., level], where=known)
+    return result

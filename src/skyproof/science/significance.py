@@ -36,10 +36,11 @@ def effective_sample_size(series: Floats) -> float:
         corrected for its bias in short series (Kendall 1954).
     """
     n = len(series)
-    if n < 3 or np.ptp(series) == 0:
+    departure = series - series.mean() if n else series
+    total = float(np.sum(np.square(departure)))
+    if n < 3 or np.ptp(series) == 0 or total == 0:
         return float(n)
-    departure = series - series.mean()
-    r = float(np.sum(departure[1:] * departure[:-1]) / np.sum(np.square(departure)))
+    r = float(np.sum(departure[1:] * departure[:-1])) / total
     r = min(max(r + (1 + 3 * r) / n, 0.0), 0.99)
     return max(n * (1 - r) / (1 + r), 1.0)
 

@@ -38,8 +38,8 @@ def advance_blend(
     seen_until, state = held if held is not None else (content.learned_at, content.blend_state)
     for now in _nominal(content, seen_until + timedelta(seconds=1), issue_time):
         for issued, observed in new_outcomes(archive, content.grid, _issued(content, seen_until), seen_until, now):
-            experts = _remembered(archive, release, content, models, issued)
-            state = blend.update(state, experts[: len(content.expert_names)], observed)
+            experts = _remembered(archive, release, content, models, issued, observed)
+            state = blend.update(state, experts, observed)
         archive.checkpoints.put(release.release_id, now, state)
         seen_until = now
     return state
@@ -88,15 +88,25 @@ def _issued(content: ReleaseContent, until: datetime) -> list[datetime]:
 
 
 def _remembered(
-    archive: Archive, release: Release, content: ReleaseContent, models: Sequence[ForecastModel], issued: datetime
+    archive: Archive,
+    release: Release,
+    content: ReleaseContent,
+    models: Sequence[ForecastModel],
+    issued: datetime,
+    observed: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """What the experts said then, as the archive keeps it; asked again where it was dropped."""
-    held = archive.experts.read(release.release_id, issued)
+    """What the release's experts said then of the leads observed, as the archive keeps it; asked again where dropped."""
+    leads = np.flatnonzero(np.isfinite(observed).any(axis=(0, 1)))
+    held = archive.experts.read(release.release_id, issued, leads=leads)
     if held is None:
         inputs = archive.inputs.gather(
             content.grid, content.source_ids, issue_time=issued, max_age=hours(content.max_cycle_age_hours)
         )
         names, quantiles = ask_experts(models, inputs)
+        key = archive.experts.put(release.release_id, issued, names, quantiles, content.grid)
         # Read back, because the archive rounds: a memo must not differ from what it stands for.
-        held = archive.experts.read_key(archive.experts.put(release.release_id, issued, names, quantiles, content.grid))
-    return held[1]
+        held = archive.experts.read_key(key, leads=leads)
+    count, (variables, sites, all_leads) = len(content.expert_names), observed.shape
+    experts = np.full((count, variables, sites, all_leads, held[1].shape[-1]), np.nan, dtype=np.float32)
+    experts[:, :, :, leads] = held[1][:count]
+    return experts

@@ -5,6 +5,7 @@ A YAML list of ``{date, kind, target, days, args}``. What was planted is an answ
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -88,4 +89,6 @@ def write_answer_key(events: Sequence[Event], path: Path) -> None:
         {"date": e.start.date(), "kind": e.kind, "target": e.target, "days": e.days, "args": dict(e.args)}
         for e in events
     ]
-    path.write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(yaml.safe_dump(rows, sort_keys=False), encoding="utf-8")
+    temporary.replace(path)

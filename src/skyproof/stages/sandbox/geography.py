@@ -49,6 +49,16 @@ def _periodic(distance: Floats) -> Floats:
     return (distance + LENGTH / 2) % LENGTH - LENGTH / 2
 
 
+def to_latitude(y: Floats) -> Floats:
+    """Degrees north of a distance across the channel."""
+    return np.asarray(25 + 45 * y / WIDTH)
+
+
+def to_longitude(x: Floats) -> Floats:
+    """Degrees east of a distance along the channel; its two ends, which are one, lie at 60 W and 60 E."""
+    return np.asarray(-60 + 120 * x / LENGTH)
+
+
 def land_share(x: Floats, y: Floats) -> Floats:
     """How continental a place is, 0 (sea) to 1."""
     share = np.zeros_like(x)
@@ -112,8 +122,8 @@ def choose_places(count: int, seed: int) -> Places:
     return Places(
         x=x_all,
         y=y_all,
-        latitude=25 + 45 * y_all / WIDTH,
-        longitude=-60 + 120 * x_all / LENGTH,
+        latitude=to_latitude(y_all),
+        longitude=to_longitude(x_all),
         elevation_m=np.maximum(5, smooth * chance.uniform(0.3, 1.2, count) + chance.gamma(1.0, 120.0, count)),
         valley=(chance.random(count) < 0.3).astype(float),
         roughness=chance.uniform(0.45, 1.0, count),

@@ -54,6 +54,11 @@ class Planet:
     providers: tuple[Provider, ...]
     events: tuple[Event, ...]
 
+    def truth(self) -> Truth:
+        """The atmosphere itself."""
+        parts = _read(self.folder / "truth.npz")
+        return Truth(parts["features"], parts["eddy"], parts["mean"])
+
     def weather(self) -> Floats:
         """What happened: (6-hourly from the start, variable, site) float32."""
         return np.asarray(_read(self.folder / "weather.npz")["weather"])
@@ -145,7 +150,7 @@ def _part_forecasts(planet: Planet, run: Executor | None, progress: Progress) ->
 
 def make_analyses(planet: Planet, provider: Provider) -> None:
     """Make one provider's analyses; runs in a worker."""
-    truth = _read_truth(planet)
+    truth = planet.truth()
     eddy, mean = simulate_analyses(planet.profile, provider, truth, planet.seed)
     half_days = (2 * init_days(provider, 0, planet.profile.days * len(provider.init_hours))).astype(int)
     _write(planet.folder / f"{provider.name}-analyses.npz", eddy=eddy[..., half_days], mean=mean[..., half_days])
@@ -153,7 +158,7 @@ def make_analyses(planet: Planet, provider: Provider) -> None:
 
 def make_forecasts(planet: Planet, provider: Provider, part: int) -> None:
     """Make one part of a provider's forecasts; runs in a worker."""
-    truth = _read_truth(planet)
+    truth = planet.truth()
     analyses = _read(planet.folder / f"{provider.name}-analyses.npz")
     first, count = planet.parts(provider)[part]
     chosen = slice(first, first + count)
@@ -162,11 +167,6 @@ def make_forecasts(planet: Planet, provider: Provider, part: int) -> None:
         first=first, seed=planet.seed,
     )  # fmt: skip
     _write(planet.folder / _part_name(provider, part), values=values)
-
-
-def _read_truth(planet: Planet) -> Truth:
-    parts = _read(planet.folder / "truth.npz")
-    return Truth(parts["features"], parts["eddy"], parts["mean"])
 
 
 def _all(

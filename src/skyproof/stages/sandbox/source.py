@@ -5,9 +5,11 @@ Cadence, latency and faults are applied here, when data are published: the plane
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from skyproof.domain.cycles import CycleBatch, ObservationBatch, SourceSpec
 from skyproof.domain.sites import Site
 from skyproof.domain.times import to_datetime64
-from skyproof.stages.sandbox.events import STATION_KINDS
+from skyproof.stages.sandbox.events import STATION_KINDS, Event
 from skyproof.stages.sandbox.planet import Planet
 from skyproof.stages.sandbox.providers import Provider
 from skyproof.stages.sandbox.surface import UNITS, VARIABLES
@@ -79,17 +81,18 @@ class SandboxSource:
         known = {site.site_id: index for index, site in enumerate(self._planet.places.sites())}
         chosen = [known[site.site_id] for site in sites if site.site_id in known]
         ids = tuple(site.site_id for site in sites if site.site_id in known)
-        for part, (first, count) in enumerate(self._planet.parts(self._provider)):
-            issues = [issue for number in range(first, first + count) for issue in self._publish(number)]
-            due = [issue for issue in issues if after < issue.available_at <= until]
-            if not due:
-                continue
+        parts = self._planet.parts(self._provider)
+        starts = [first for first, _ in parts]
+        issues = [issue for number in range(sum(parts[-1])) for issue in self._publish(number)]
+        due = sorted((i for i in issues if after < i.available_at <= until), key=lambda issue: issue.available_at)
+        for part, group in groupby(due, key=lambda issue: bisect_right(starts, issue.number) - 1):
+            batch = list(group)
             held = self._planet.cycles(self._provider, part)[..., chosen, :]
-            values = np.stack([self._spoil(held[issue.number - first], issue) for issue in due])
+            values = np.stack([self._spoil(held[issue.number - starts[part]], issue) for issue in batch])
             yield CycleBatch(
                 source_id=self._provider.name,
-                init_times=tuple(issue.init_time for issue in due),
-                available_ats=tuple(issue.available_at for issue in due),
+                init_times=tuple(issue.init_time for issue in batch),
+                available_ats=tuple(issue.available_at for issue in batch),
                 variables=VARIABLES,
                 units=UNITS,
                 lead_hours=self._planet.profile.lead_hours,
@@ -109,11 +112,16 @@ class SandboxSource:
             return
         if "late" in on:
             available += timedelta(hours=on["late"].number("hours", 9))
-        first = self._planet.parts(self._provider)
-        previous = number - 1 if number not in {start for start, _ in first} else number
-        yield _Issue(previous if "frozen" in on else number, init_time, available)
+        shown = self._last_before(on["frozen"], number) if "frozen" in on else number
+        yield _Issue(shown, init_time, available)
         if "duplicated" in on:
             yield _Issue(number, init_time, available + timedelta(minutes=30))
+
+    def _last_before(self, event: Event, number: int) -> int:
+        """The last cycle that began before an event: what a frozen provider goes on sending."""
+        while number > 0 and event.covers(self._planet.init_time(self._provider, number)):
+            number -= 1
+        return number
 
     def _spoil(self, values: Floats, issue: _Issue) -> Floats:
         """The values of a cycle, (variable, lead, site, member), with what goes wrong in them."""
@@ -193,8 +201,9 @@ class SandboxStations:
             site = ids.index(event.target)
             variable = VARIABLES.index(str(event.args.get("variable", VARIABLES[0])))
             on = (valid >= to_datetime64(event.start)) & (valid < to_datetime64(event.end))
-            if event.kind == "stuck_sensor" and on.any():
-                spoiled[on, variable, site] = spoiled[np.argmax(on), variable, site]
+            reported = on & np.isfinite(values[:, variable, site])
+            if event.kind == "stuck_sensor" and reported.any():
+                spoiled[on, variable, site] = values[np.argmax(reported), variable, site]
             elif event.kind == "sensor_drift":
                 elapsed = (valid - to_datetime64(event.start)).astype(np.int64) / 86_400
                 spoiled[on, variable, site] += (event.number("per_day", 0.05) * elapsed[on]).astype(spoiled.dtype)

@@ -106,10 +106,15 @@ def surface(
     temperature = base + season + mass - height + heating - cold_pool + 0.9 * shaken["temperature"]
     mixing = view.roughness[:, None] * (0.8 + 0.45 * sun)
     wind = (1 + speed * mixing) * np.exp(0.22 * shaken["gust"])
-    pressure = 1013 + _HPA * (psi - normals.streamfunction[:, None]) + 0.5 * shaken["temperature"]
+    pressure = to_pressure(psi - normals.streamfunction[:, None]) + 0.5 * shaken["temperature"]
     soaked = np.maximum(0, lift + 0.55 * shaken["rain"] - 1.0) ** 1.5
     rain = 2.4 * np.exp(0.05 * np.clip(temperature - 10, -40, 30)) * view.wetness * soaked
     return np.stack([temperature, wind, rain, pressure])
+
+
+def to_pressure(anomaly: Floats) -> Floats:
+    """Pressure at sea level in hPa of a lower streamfunction, given as what differs from its time mean."""
+    return np.asarray(1013 + _HPA * anomaly)
 
 
 def accumulate(samples: Floats) -> Floats:

@@ -43,10 +43,10 @@ def draw_score(axes: Axes, card: Scorecard, variable: int) -> None:
         total = found.totals[model, variable]
         mean = np.where(total[:, _N] > 0, total[:, crps] / np.maximum(total[:, _N], 1), np.nan)
         if name == found.models[0]:
-            axes.plot(found.lead_hours, mean, color=_OURS, linewidth=2.5, label=name, zorder=5)
+            axes.plot(found.lead_hours, mean, color=_OURS, linewidth=2.5, label=_plain(name), zorder=5)
         elif name in baselines(found.models):
             colour = _COLOURS[model % len(_COLOURS)]
-            axes.plot(found.lead_hours, mean, color=colour, linewidth=1.2, label=name)
+            axes.plot(found.lead_hours, mean, color=colour, linewidth=1.2, label=_plain(name))
     unit = find_variable(found.variables[variable]).unit
     axes.set_ylim(0, None)
     _finish(axes, f"{found.variables[variable]}: CRPS ({unit})", "lead (h)")
@@ -71,7 +71,7 @@ def draw_skill(axes: Axes, card: Scorecard, variable: int) -> None:
     axes.fill_between(found.lead_hours, 100 * low, 100 * high, color=_OURS, alpha=0.2, linewidth=0)
     axes.plot(found.lead_hours, 100 * value, color=_OURS, linewidth=2)
     axes.axhline(0, color=_GREY, linewidth=0.8)
-    _finish(axes, f"skill over {found.models[best]} (%)", "lead (h)")
+    _finish(axes, f"skill over {_plain(found.models[best])} (%)", "lead (h)")
 
 
 def draw_coverage(axes: Axes, card: Scorecard, variable: int) -> None:
@@ -95,6 +95,11 @@ def draw_pit(axes: Axes, card: Scorecard, variable: int) -> None:
     axes.axhline(1, color=_GREY, linewidth=0.8)
     axes.set_ylim(0, max(1.6, float(share.max()) * 1.1))
     _finish(axes, "PIT (1 is calibrated)", "probability")
+
+
+def _plain(name: str) -> str:
+    """A name as text: matplotlib would read what stands between two dollars as a formula."""
+    return name.replace("$", r"\$")
 
 
 def _finish(axes: Axes, title: str, below: str) -> None:

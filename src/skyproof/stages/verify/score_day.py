@@ -6,6 +6,7 @@ cells where both have all of the product's pairs, so every comparison is homogen
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.runs import RunReader
 from skyproof.domain.forecasts import Run
 from skyproof.domain.scores import PIT_BINS, STATISTICS, DayScores
 from skyproof.domain.times import hours, to_datetime64
@@ -24,6 +26,7 @@ Floats = NDArray[Any]
 PRODUCT = "skyproof"
 #: Longest lead looked back for, in hours.
 _LONGEST_LEAD = 16 * 24
+_THREADS = 2
 
 
 def score_day(archive: Archive, release_id: str, valid_day: date, *, as_of: datetime) -> DayScores | None:
@@ -42,52 +45,66 @@ def score_day(archive: Archive, release_id: str, valid_day: date, *, as_of: date
         due = np.flatnonzero((valid >= to_datetime64(start)) & (valid < to_datetime64(end)))
         if not len(due):
             continue
-        names, quantiles = _models(archive, run)
+        names, quantiles = _models(archive, run, due)
         if sums is None:
-            sums = _empty(release_id, valid_day, names, reader.variables, reader.site_ids, reader.lead_hours)
-        _add_run(archive, sums, quantiles[..., due, :], valid[due], due, as_of)
+            known_until = archive.observations.newest_recorded_at(as_of=as_of, valid_day=valid_day)
+            sums = _empty(release_id, valid_day, names, reader, known_until)
+        _add_run(archive, sums, quantiles, valid[due], due, as_of)
     return sums
 
 
-def _models(archive: Archive, run: Run) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """The product first, then what its experts and baselines had said: (model, variable, site, lead, level)."""
-    names, experts = archive.experts.read_key(run.experts_key)
-    product = archive.runs.open(run).values().quantiles
+def _models(archive: Archive, run: Run, due: NDArray[np.intp]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """The product first, then what its experts and baselines had said: (model, variable, site, lead due, level)."""
+    names, experts = archive.experts.read_key(run.experts_key, leads=due)
+    product = archive.runs.open(run).values(leads=due).quantiles
     return (PRODUCT, *names), np.concatenate([product[None], experts])
 
 
 def _empty(
-    release_id: str,
-    valid_day: date,
-    models: tuple[str, ...],
-    variables: tuple[str, ...],
-    site_ids: tuple[str, ...],
-    lead_hours: tuple[int, ...],
+    release_id: str, valid_day: date, models: tuple[str, ...], reader: RunReader, known_until: datetime | None
 ) -> DayScores:
-    cells = (len(models), len(variables), len(site_ids), len(lead_hours))
+    cells = (len(models), len(reader.variables), len(reader.site_ids), len(reader.lead_hours))
+    # Each statistic lies together in memory: they are filled and kept one by one.
+    sums = np.moveaxis(np.zeros((len(STATISTICS), *cells), dtype=np.float32), 0, -1)
+    pit = np.zeros((*cells, PIT_BINS), dtype=np.float32)
     return DayScores(
-        release_id, valid_day, models, tuple(variables), tuple(site_ids), tuple(lead_hours),
-        np.zeros((*cells, len(STATISTICS))), np.zeros((*cells, PIT_BINS)), None,
-    )  # fmt: skip
+        release_id,
+        valid_day,
+        models,
+        tuple(reader.variables),
+        tuple(reader.site_ids),
+        tuple(reader.lead_hours),
+        sums,
+        pit,
+        known_until,
+    )
 
 
 def _add_run(
-    archive: Archive, sums: DayScores, quantiles: Floats, valid: Floats, leads: Floats, as_of: datetime
+    archive: Archive, sums: DayScores, quantiles: Floats, valid: Floats, leads: NDArray[np.intp], as_of: datetime
 ) -> None:
     """Add one run's pairs in place. ``quantiles``: (model, variable, site, lead, level) of the leads due."""
     observed = _observed(archive, sums, valid, as_of)
-    silent = ~np.isfinite(quantiles[:1, ..., 0])
-    for index, name in enumerate(sums.variables):
-        seen = np.where(silent[0, index], np.nan, observed[index])
-        sums.sums[:, index][:, :, leads] += pair_statistics(quantiles[:, index], seen, find_variable(name).events)
-        sums.pit[:, index][:, :, leads] += pit_counts(
-            quantiles[:, index], np.broadcast_to(seen, quantiles.shape[:1] + seen.shape)
-        )
+    gap_free = len(leads) and leads[-1] - leads[0] + 1 == len(leads)
+    place = slice(int(leads[0]), int(leads[-1]) + 1) if gap_free else leads
+
+    def add(part: tuple[int, int]) -> None:
+        model, index = part
+        seen = np.where(np.isfinite(quantiles[0, index, ..., 0]), observed[index], np.nan)
+        events = find_variable(sums.variables[index]).events
+        sums.sums[model, index][:, place] += pair_statistics(quantiles[model, index], seen, events)
+        sums.pit[model, index][:, place] += pit_counts(quantiles[model, index], seen)
+
+    parts = [(model, index) for index in range(len(sums.variables)) for model in range(len(sums.models))]
+    # Every part writes cells of its own, and numpy lets go of the interpreter while it works.
+    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+        list(pool.map(add, parts))
 
 
 def _observed(archive: Archive, sums: DayScores, valid: Floats, as_of: datetime) -> Floats:
     """(variable, site, lead) at the valid times, as known at ``as_of``."""
-    step = 3600 if len(valid) < 2 else int(np.diff(valid).min().astype(np.int64))
+    # Leads need not be evenly spaced: the axis must meet every one of them.
+    step = 3600 if len(valid) < 2 else int(np.gcd.reduce(np.diff(valid).astype(np.int64)))
     first, last = (
         datetime.fromtimestamp(int(v.astype("datetime64[s]").astype(np.int64)), UTC) for v in (valid[0], valid[-1])
     )

@@ -6,6 +6,7 @@ import math
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -33,7 +34,7 @@ def render_claim(card: Scorecard) -> Group:
     table.add_row("80 % holds", *(f"{100 * row.coverage:.1f} %" for row in rows))
     for name in baselines(card.collected.models):
         compared = (next(c for c in row.comparisons if c.baseline == name) for row in rows)
-        table.add_row(name, *(_compared(comparison) for comparison in compared))
+        table.add_row(escape(name), *(_compared(comparison) for comparison in compared))
     return Group(table, Text(f"Percent: how much smaller our error is, with its 95 % interval. {explain(card)}"))
 
 
@@ -102,6 +103,6 @@ def _detail(row: ScoreRow) -> tuple[str, ...]:
         f"{row.mae:.3f}",
         f"{row.bias:+.3f}",
         f"{100 * row.coverage:.1f}",
-        best.baseline if best else "none",
+        escape(best.baseline) if best else "none",
         f"{100 * skill.value:+.1f} ({100 * skill.low:.1f}, {100 * skill.high:.1f})" if skill else "no pairs",
     )

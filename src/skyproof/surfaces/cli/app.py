@@ -14,6 +14,7 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from skyproof import __version__
 from skyproof.cycle.settings import DEFAULT_HOME
@@ -27,6 +28,8 @@ EXIT_CODES: tuple[tuple[type[SkyproofError], int], ...] = (
     (NotAvailableError, 4),
     (StoreError, 5),
 )
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="skyproof",
@@ -76,12 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [*(["--json"] if as_json else []), *(word for word in words if word != "--json")]
     try:
         result = app(words, standalone_mode=False)
+        if result == _INTERRUPTED:  # Typer turns the interrupt into this result
+            raise KeyboardInterrupt
     except SkyproofError as error:
         _complain(error.message, error.hint, error.kind, as_json=as_json)
         return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), 1)
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted", "run the same command again to go on", "interrupted", as_json=as_json)
-        return 130
+        return _INTERRUPTED
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else "skyproof"
@@ -100,7 +105,8 @@ def _complain(message: str, hint: str, kind: str, *, as_json: bool) -> None:
     if as_json:
         sys.stderr.write(orjson.dumps({"error": {"kind": kind, "message": message, "hint": hint}}).decode() + "\n")
         return
-    console = Console(stderr=True)
-    console.print(f"[bold red]error:[/bold red] {message}", highlight=False)
-    if hint:
-        console.print(f"[dim]hint:[/dim]  {hint}", highlight=False)
+    console = Console(stderr=True, soft_wrap=True)
+    first = "" if kind == "interrupted" else "[bold red]error:[/bold red] "
+    for label, text in ((first, message), ("[dim]hint:[/dim]  ", hint)):
+        if text:
+            console.print(f"{label}{escape(' '.join(text.split()))}", highlight=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
@@ -56,10 +57,13 @@ class Session:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with RichProgress(
-            *columns, console=Console(stderr=True), disable=self.json or self.quiet, transient=False
-        ) as bars:
-            yield BarProgress(bars)
+        bars = BarProgress(
+            RichProgress(*columns, console=Console(stderr=True), disable=self.json or self.quiet, transient=False)
+        )
+        try:
+            yield bars
+        finally:
+            bars.end()
 
 
 class BarProgress:
@@ -71,9 +75,16 @@ class BarProgress:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Move the bar of ``what``."""
+        if not self._tasks:  # not earlier: a command that fails at once shall say nothing but why
+            self._bars.start()
         if what not in self._tasks:
             self._tasks[what] = self._bars.add_task(what, total=total)
         self._bars.update(self._tasks[what], completed=done, total=total)
+
+    def end(self) -> None:
+        """Draw no more."""
+        if self._tasks:
+            self._bars.stop()
 
 
 def to_json(data: Any) -> str:
@@ -88,7 +99,7 @@ def make_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(f"{value:g}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(f"{value:g}" if isinstance(value, float) else escape(str(value)) for value in row))
     return table
 
 
@@ -96,5 +107,5 @@ def make_list(items: Mapping[str, object]) -> Table:
     """Names and values, one a line."""
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in items.items():
-        table.add_row(f"[bold]{name}[/bold]", str(value))
+        table.add_row(f"[bold]{escape(name)}[/bold]", escape(str(value)))
     return table

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from skyproof.cycle.keys import create_key
-from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.sites import Customer, Site
 from skyproof.domain.times import format_instant
 from skyproof.surfaces.cli.options import AsOf, read_instant
@@ -132,10 +132,8 @@ def revoke(context: typer.Context, key_id: Annotated[str, typer.Argument(help="I
     """Revoke a key at once."""
     session: Session = context.obj
     with session.product() as product:
-        if product.archive.customers.find_key(key_id) is None:
-            raise InvalidValueError(f"there is no key {key_id[:40]!r}", hint="skyproof key list CUSTOMER shows them")
         product.archive.customers.revoke_key(key_id, product.clock.now())
-    session.answer({"revoked": key_id}, f"key [bold]{key_id}[/bold] is revoked")
+    session.answer({"revoked": key_id}, f"key [bold]{escape(key_id)}[/bold] is revoked")
 
 
 @source_app.command("list", epilog="Example: skyproof source list")

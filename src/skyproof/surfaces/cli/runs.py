@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 import typer
 from rich.console import RenderableType
+from rich.markup import escape
 
 from skyproof.cycle.backtest_cycle import backtest_cycle
 from skyproof.cycle.forecast_cycle import forecast_cycle
@@ -44,7 +45,9 @@ def ingest(
     columns = ("source", "received", "stored", "duplicates", "flagged", "rejected")
     rows = [(r.source_id, r.received, r.stored, r.duplicates, r.flagged, r.rejected) for r in reports]
     messages = [message for report in reports for message in report.messages]
-    session.answer([asdict(report) for report in reports], make_table("taken in", columns, rows), *messages[:20])
+    session.answer(
+        [asdict(report) for report in reports], make_table("taken in", columns, rows), *map(escape, messages[:20])
+    )
 
 
 def learn(
@@ -109,7 +112,7 @@ def scorecard(
     session: Session = context.obj
     with session.product() as product:
         card = scorecard_cycle(product, as_of=read_instant(as_of, "as-of"), release_id=release, out=out)
-    shown = (f"written: {out}",) if out else card.tables
+    shown = (f"written: {escape(str(out))}",) if out else card.tables
     session.answer(card.data, *shown)
 
 
