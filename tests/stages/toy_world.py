@@ -43,9 +43,18 @@ def grid(site_count: int = 3) -> ForecastGrid:
 
 
 def build_world(
-    archive: Archive, *, days: int = 50, site_count: int = 3, seed: int = 1, latest: datetime | None = None
+    archive: Archive,
+    *,
+    days: int = 50,
+    site_count: int = 3,
+    seed: int = 1,
+    latest: datetime | None = None,
+    bias: float = 1.0,
 ) -> None:
-    """Fill an archive; ``latest`` leaves out everything known later, as if the world had been cut there."""
+    """Fill an archive; ``latest`` leaves out everything known later, as if the world had been cut there.
+
+    ``bias`` is what every source adds to everything; with 1 mm it never rains nothing.
+    """
     chance = np.random.default_rng(seed)
     steps = (days + 4) * 4
     weather = np.zeros((steps, site_count))
@@ -59,7 +68,7 @@ def build_world(
             init = START + timedelta(days=day)
             values = np.stack([truth[:, day * 4 + lead // 6] for lead in LEADS], axis=1)
             error = noise * (0.5 + np.array(LEADS) / 48)[None, :, None, None]
-            values = values[..., None] + 1.0 + error * chance.standard_normal((*values.shape, members))
+            values = values[..., None] + bias + error * chance.standard_normal((*values.shape, members))
             values[1:] = np.maximum(values[1:], 0)
             available = init + hours(latency)
             if latest is None or available <= latest:

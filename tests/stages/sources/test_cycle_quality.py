@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from source_samples import NOW, T0, UNITS, make_batch, make_sites, make_spec, make_values
 
 from skyproof.domain.cycles import CycleBatch
 from skyproof.domain.units import convert
@@ -18,6 +17,7 @@ from skyproof.stages.sources.contract import (
 )
 from skyproof.stages.sources.problems import Problems
 from skyproof.stages.sources.quality import constant_at, duplicate_members, frozen_variables
+from tests.stages.sources.source_samples import NOW, T0, UNITS, make_batch, make_sites, make_spec, make_values
 
 SITES = 8
 NAMES = tuple(site.site_id for site in make_sites(SITES))

@@ -66,7 +66,7 @@ def to_points(
         problems: takes what could not be used.
     """
     held = list(fields)
-    held += _derive_winds(held)
+    held += _derive_winds(held, problems)
     keep = [
         field for field in held if field.variable not in COMPONENT_NAMES and (not wanted or field.variable in wanted)
     ]
@@ -103,14 +103,21 @@ def _stack(
     )
 
 
-def _derive_winds(fields: Sequence[FieldValues]) -> list[FieldValues]:
-    """Speed and direction (where the wind comes from, degrees) where both components are there and the speed is not."""
+def _derive_winds(fields: Sequence[FieldValues], problems: Problems) -> list[FieldValues]:
+    """Speed and direction (where the wind comes from, degrees) where both components are there and the speed is not.
+
+    A component alone is no wind, and is told.
+    """
     cells = {(f.variable, f.init_time, f.lead_hours, f.member): f for f in fields if f.lead_hours == f.start_hours}
     derived = []
     for (eastward, northward), (speed, direction) in WIND_COMPONENTS.items():
         for (name, init_time, lead, member), u in cells.items():
             cell = (init_time, lead, member)
+            if name == northward and (eastward, *cell) not in cells:
+                problems.note(f"{u.origin}: {northward} has no {eastward} beside it; left out")
             v = cells.get((northward, *cell)) if name == eastward else None
+            if name == eastward and (v is None or v.unit != u.unit):
+                problems.note(f"{u.origin}: {eastward} has no {northward} in the same unit beside it; left out")
             if v is None or v.unit != u.unit:
                 continue
             if (speed, *cell) not in cells:

@@ -84,7 +84,7 @@ class GribReader:
         Raises:
             UnreadableFileError: the file is no GRIB, or not one of its messages is whole.
         """
-        whole = 0
+        whole = taken = 0
         damaged = []
         for message in _messages(path):
             text = message.problem
@@ -97,6 +97,7 @@ class GribReader:
                 else:
                     whole += 1
                     if field is not None:
+                        taken += 1
                         yield field
                     continue
             damaged.append(f"{path.name} message {message.number} is damaged: {text}")
@@ -104,6 +105,8 @@ class GribReader:
         if not whole:
             why = damaged[0] if damaged else f"{path.name} holds no GRIB message"
             raise UnreadableFileError(why, hint="check that the file is whole and is GRIB")
+        if not taken:
+            problems.note(f"{path.name} holds nothing we know in its {whole} messages")
 
     def _field(self, handle: int, origin: str, problems: Problems) -> FieldValues | None:
         variable = _variable(handle)
