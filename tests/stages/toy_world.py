@@ -31,7 +31,6 @@ VARIABLES = ("temperature_2m", "wind_speed_10m", "precipitation")
 UNITS = {"temperature_2m": "Cel", "wind_speed_10m": "m/s", "precipitation": "mm"}
 LEADS = tuple(range(0, 73, 6))
 GRID_LEADS = (6, 12, 24, 48)
-CADENCES = {"ens": timedelta(hours=24), "det": timedelta(hours=24)}
 
 
 def sites(count: int) -> tuple[Site, ...]:
@@ -63,7 +62,7 @@ def build_world(
     truth = np.stack([10 + 5 * weather, np.maximum(0, 5 + 2 * weather), np.maximum(0, 2 * weather - 1)])
     archive.sites.add(sites(site_count))
     for source_id, members, noise, latency in (("ens", 5, 0.5, 5), ("det", 1, 0.7, 3)):
-        archive.sources.register(_spec(source_id, members, latency))
+        archive.sources.register(REGISTER[source_id])
         for day in range(days):
             init = START + timedelta(days=day)
             values = np.stack([truth[:, day * 4 + lead // 6] for lead in LEADS], axis=1)
@@ -116,6 +115,10 @@ def _spec(source_id: str, members: int, latency: int) -> SourceSpec:
     )  # fmt: skip
 
 
+#: What the sources promise, by name.
+REGISTER = {"ens": _spec("ens", 5, 5), "det": _spec("det", 1, 3)}
+
+
 def models():
     """Fresh experts, ours."""
     per_source = [kind(source_id) for kind in (EmosModel, RawSourceModel) for source_id in SOURCES]
@@ -138,7 +141,7 @@ def forecast(archive: Archive, issue_time: datetime) -> Run:
     names, experts = ask_experts(awake, inputs)
     key = archive.experts.put(release.release_id, issue_time, names, experts, content.grid)
     state = advance_blend(archive, release, content, awake, blend, issue_time)
-    made = assemble_forecast(content, blend, state, experts, inputs, CADENCES)
+    made = assemble_forecast(content, blend, state, experts, inputs, REGISTER)
     draft = RunDraft(
         release.release_id, issue_time, inputs.init_time, issue_time, made.regime, made.inputs, content.grid, made.values,
         made.reasons, key, 1.0, made.warnings, REASONS,

@@ -25,6 +25,7 @@ from skyproof.domain.errors import InvalidValueError, NoReleaseError, StoreUnava
 from skyproof.domain.forecasts import Release, Run
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.sites import Customer
+from skyproof.stages.sandbox.maps import planet_map
 from skyproof.stages.sandbox.planet import Planet, build_planet
 from skyproof.stages.sandbox.profiles import find_profile
 from skyproof.stages.sandbox.source import SandboxStations, sandbox_sites, sandbox_sources
@@ -32,6 +33,7 @@ from skyproof.stages.verify.scorecard import Scorecard
 
 CUSTOMER = Customer("demo", "Demo customer")
 KEY_FILE = "demo-key"
+PICTURE_FILE = "planet.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class DemoResult:
     receipts: int
     scorecard: Scorecard
     key: str
+    picture: Path
 
 
 def prepare_home(home: Path, *, profile: str | None = None, seed: int | None = None) -> Settings:
@@ -107,7 +110,10 @@ def demo_cycle(product: Product, *, progress: Progress = silent) -> DemoResult:
     receipts = deliver_newest(product, archive.customers.keys(CUSTOMER.customer_id)[0], progress=progress)
     verify_cycle(product, as_of=end, progress=progress)
     scorecard = release_scorecard(product, as_of=end)
-    return DemoResult(release, runs[-1], len(runs), receipts, scorecard, token)
+    picture = product.home / PICTURE_FILE
+    if not picture.exists():
+        _write_whole(picture, planet_map(planet, valid_time=end))
+    return DemoResult(release, runs[-1], len(runs), receipts, scorecard, token, picture)
 
 
 def ingest_planet(product: Product, planet: Planet, *, until: datetime, progress: Progress) -> None:
@@ -128,12 +134,7 @@ def demo_key(product: Product) -> str:
     if path.exists():
         return path.read_text().strip()
     token, _ = create_key(product, CUSTOMER.customer_id, lifetime=timedelta(days=3650))
-    temporary = path.with_suffix(".tmp")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(token + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    _write_whole(path, f"{token}\n".encode(), mode=0o600)
     return token
 
 
@@ -145,6 +146,16 @@ def open_demo(home: Path, *, profile: str | None = None, seed: int | None = None
         SimulatedClock(home / CLOCK_FILE).set(find_profile(settings.sandbox_profile).start)
     with open_product(home) as product:
         yield product
+
+
+def _write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file whole or not at all, readable as ``mode`` says from its first byte on."""
+    temporary = path.with_suffix(".tmp")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def _set_clock(product: Product, instant: datetime) -> None:

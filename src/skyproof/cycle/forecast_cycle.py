@@ -45,7 +45,7 @@ def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | 
     state = advance_blend(archive, release, content, models, blend, issue_time)
 
     # 5. One calibrated forecast, its regime and its lineage.
-    forecast = assemble_forecast(content, blend, state, experts, inputs, product.cadences())
+    forecast = assemble_forecast(content, blend, state, experts, inputs, product.register())
 
     # 6. Checked, then published whole or not at all.
     draft = RunDraft(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from skyproof.archive.archive import Archive
 from skyproof.cycle.clock import SimulatedClock, SystemClock
 from skyproof.cycle.plugins import load_models
 from skyproof.cycle.settings import Settings, load_settings
+from skyproof.domain.cycles import SourceSpec
 from skyproof.domain.errors import NotAvailableError
 from skyproof.domain.forecasts import ForecastGrid
 from skyproof.domain.protocols import Blend, Clock, ForecastModel
@@ -44,9 +44,9 @@ class Product:
         """The online blend."""
         return BernsteinBlend()
 
-    def cadences(self) -> dict[str, timedelta]:
-        """How often each registered source issues."""
-        return {spec.source_id: spec.cadence for spec in self.archive.sources.all()}
+    def register(self) -> dict[str, SourceSpec]:
+        """What each registered source promises."""
+        return {spec.source_id: spec for spec in self.archive.sources.all()}
 
     @property
     def is_sandbox(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.release_content import RegimeCalibration, ReleaseContent
+from skyproof.domain.cycles import SourceSpec
 from skyproof.domain.forecasts import ForecastInputs, ForecastValues, Regime, RunInput
 from skyproof.domain.protocols import Blend
 from skyproof.domain.reasons import NO_EXPERT_AWAKE
@@ -38,7 +39,7 @@ def assemble_forecast(
     state: Mapping[str, NDArray[Any]],
     experts: NDArray[np.float32],
     inputs: ForecastInputs,
-    cadences: Mapping[str, timedelta],
+    register: Mapping[str, SourceSpec],
 ) -> AssembledForecast:
     """Blend, calibrate for the regime, and say what went in.
 
@@ -48,7 +49,7 @@ def assemble_forecast(
         state: what the blend had learned.
         experts: (expert, variable, site, lead, level), the release's experts first.
         inputs: what was known.
-        cadences: how often each source issues, to count missed cycles.
+        register: what each source promised, to count the cycles that should have come and did not.
     """
     own = experts[: len(content.expert_names)]
     missing = missing_sources(content, own)
@@ -56,7 +57,7 @@ def assemble_forecast(
     known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
     values = calibrate(blend.combine(state, own), known, inputs.grid.variables)
     reasons = np.where(np.isfinite(values.mean), 0, NO_EXPERT_AWAKE).astype(np.uint8)
-    lineage = _lineage(content, blend, state, own, inputs, cadences)
+    lineage = _lineage(content, blend, state, own, inputs, register)
     late = tuple(entry.source_id for entry in lineage if entry.missed_cycles > 0 and entry.source_id not in missing)
     name = regime_id(content.source_ids, missing, observations=observations)
     regime = Regime(name, missing, late, known.widening, known.coverage, known.cases)
@@ -90,7 +91,7 @@ def _lineage(
     state: Mapping[str, NDArray[Any]],
     experts: NDArray[np.float32],
     inputs: ForecastInputs,
-    cadences: Mapping[str, timedelta],
+    register: Mapping[str, SourceSpec],
 ) -> tuple[RunInput, ...]:
     weights = blend.weights(state, np.asarray(np.isfinite(experts[..., 0]).any(axis=(1, 2, 3)))).mean(axis=(1, 2))
     entries = []
@@ -106,9 +107,7 @@ def _lineage(
             continue
         cycle = data.cycle
         age = inputs.issue_time - cycle.init_time
-        latency = cycle.available_at - cycle.init_time
-        cadence = cadences.get(source_id, timedelta(hours=content.issue_every_hours))
-        missed = max(int((age - latency) / cadence), 0)
+        missed = _missed_cycles(register.get(source_id), age, content)
         entries.append(
             RunInput(
                 source_id,
@@ -122,6 +121,14 @@ def _lineage(
             )
         )
     return tuple(entries)
+
+
+def _missed_cycles(spec: SourceSpec | None, age: timedelta, content: ReleaseContent) -> int:
+    """How many cycles younger than the newest should be there by the source's own promise."""
+    if spec is None:
+        return int(age / timedelta(hours=content.issue_every_hours))
+    # By what was promised and not by what came: a source that is late every day is late.
+    return max(int((age - spec.latency_p95) / spec.cadence), 0)
 
 
 def _warnings(lineage: tuple[RunInput, ...], missing: tuple[str, ...], *, observations: bool) -> tuple[str, ...]:

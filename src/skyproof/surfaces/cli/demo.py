@@ -50,6 +50,7 @@ def _as_data(result: DemoResult) -> dict[str, object]:
         "newest_run": asdict(result.newest_run),
         "runs": result.runs,
         "receipts": result.receipts,
+        "picture": result.picture,
         "claim": result.scorecard.to_dict(),
     }
 
@@ -64,6 +65,13 @@ def _shown(result: DemoResult, address: str, *, serve: bool) -> tuple[Renderable
         }
     )
     asked = f"{address}/v1/forecast?site={result.scorecard.site_ids[0]}&{_ASKED}"
-    opened = f"console   {address}/\nAPI       {address}/docs\nforecast  curl -H 'Authorization: Bearer {result.key}' '{asked}'"
+    opened = "\n".join(
+        (
+            f"console   {address}/",
+            f"API       {address}/docs",
+            f"planet    {result.picture}",
+            f"forecast  curl -H 'Authorization: Bearer {result.key}' '{asked}'",
+        )
+    )
     heading = "[bold]open[/bold]" if serve else "[bold]open[/bold], after: skyproof serve"
     return render_claim(result.scorecard), facts, "", heading, escape(opened)
