@@ -125,10 +125,10 @@ def models():
     return (ClimatologyModel(), PersistenceModel(), *per_source)
 
 
-def learn(archive: Archive, *, as_of: datetime, site_count: int = 3):
+def learn(archive: Archive, *, as_of: datetime, site_count: int = 3, tail_days: int = 12):
     return learn_release(
         archive, grid=grid(site_count), make_models=models, blend=BernsteinBlend(), source_ids=SOURCES, as_of=as_of,
-        since=START, tail_days=12,
+        since=START, tail_days=tail_days,
     )  # fmt: skip
 
 

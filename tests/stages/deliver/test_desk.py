@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 
@@ -284,6 +285,18 @@ def test_a_new_run_and_a_new_site_are_seen_after_the_refresh_and_not_before(sqli
     assert ask(served, desk=desk).run == third
     with pytest.raises(UnknownNameError, match="is not in this run"):
         ask(served, desk=desk, site="basel")
+
+
+def test_while_one_caller_refreshes_the_others_go_on_with_what_they_may_know(served):
+    desk = Desk(served.archive, refresh_s=0.0)
+    ask(served, desk=desk)
+    with ThreadPoolExecutor(1) as pool:
+        with desk._refreshing:
+            assert ask(served, desk=desk).run == served.second
+            # What is known was not yet published for this one: it waits.
+            waiting = pool.submit(ask, served, desk=desk, now=SECOND_INIT)
+            assert not wait([waiting], timeout=0.2).done
+        assert waiting.result().run == served.first
 
 
 def test_only_what_is_at_hand_is_quick(served):

@@ -21,6 +21,7 @@ from skyproof.domain.reasons import NO_EXPERT_AWAKE, REASONS
 from skyproof.domain.sites import Customer, Site
 from skyproof.stages.deliver.keys import new_key
 from skyproof.surfaces.api.app import create_app
+from skyproof.surfaces.api.front import Front
 
 #: In Zurich 2025-03-30 has 23 hours: at 01:00Z the clocks go from 02:00 to 03:00.
 FIRST_INIT = datetime(2025, 3, 29, 12, tzinfo=UTC)
@@ -116,8 +117,9 @@ class MovableClock:
 class Caller:
     """Asks an application without a network; ``token`` is that of the key sent."""
 
-    def __init__(self, client: httpx.AsyncClient, runner: asyncio.Runner, tokens: dict[str, str]) -> None:
-        self._client = client
+    def __init__(self, front: Front, runner: asyncio.Runner, tokens: dict[str, str]) -> None:
+        self._front = front
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app=front), base_url="http://sky.test")
         self._runner = runner
         self.tokens = tokens
 
@@ -129,6 +131,29 @@ class Caller:
         if key is not None:
             sent["Authorization"] = f"Bearer {self.tokens[key]}"
         return self._runner.run(self._client.request(method, path, params=params, headers=sent))
+
+    def sent_bytes(self, path: str, *, method: str, key: str = "acme") -> bytes:
+        """All body bytes the application hands to the server, which the client may never show."""
+        sent: list[bytes] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request"}
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("body", b""))
+
+        where, _, query = path.partition("?")
+        headers = [(b"x-api-key", self.tokens[key].encode())]
+        scope = {
+            "type": "http", "http_version": "1.1", "method": method, "path": where, "raw_path": where.encode(),
+            "query_string": query.encode(), "headers": headers, "server": ("sky.test", 80), "scheme": "http", "root_path": "",
+        }  # fmt: skip
+        self._runner.run(self._front(scope, receive, send))
+        return b"".join(sent)
+
+    def close(self) -> None:
+        """Let go of the client."""
+        self._runner.run(self._client.aclose())
 
     def forecast(self, params: Any = None, **more: Any) -> httpx.Response:
         """Ask for Zurich's temperature unless ``params`` say otherwise."""
@@ -149,9 +174,9 @@ def calling(
     with asyncio.Runner() as runner:
         life = app.router.lifespan_context(app)
         runner.run(life.__aenter__())
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=front), base_url="http://sky.test")
+        caller = Caller(front, runner, tokens)
         try:
-            yield Caller(client, runner, tokens)
+            yield caller
         finally:
-            runner.run(client.aclose())
+            caller.close()
             runner.run(life.__aexit__(None, None, None))

@@ -127,6 +127,12 @@ def test_head_says_what_get_would_without_a_body_or_a_receipt(ask, served):
     assert missing.headers["content-type"] == "application/problem+json"
 
 
+def test_head_hands_no_byte_of_the_body_to_the_server(ask):
+    for path in ("/v1/forecast?site=zurich&hourly=temperature_2m", "/v1/sites", "/v1/nowhere", "/v1/sites?limit=0"):
+        assert ask.sent_bytes(path, method="GET")
+        assert ask.sent_bytes(path, method="HEAD") == b""
+
+
 def test_run_and_as_of_go_back_in_time(ask, served):
     runs = {
         name: ask.forecast(more).json()["meta"]["run_id"]

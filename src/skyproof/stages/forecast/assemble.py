@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -55,7 +55,8 @@ def assemble_forecast(
     missing = missing_sources(content, own)
     observations = bool(np.isfinite(inputs.recent.values).any())
     known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
-    values = calibrate(blend.combine(state, own), known, inputs.grid.variables)
+    at_leads = replace(known, factors=_factors(content, own, observations=observations))
+    values = calibrate(blend.combine(state, own), at_leads, inputs.grid.variables)
     reasons = np.where(np.isfinite(values.mean), 0, NO_EXPERT_AWAKE).astype(np.uint8)
     lineage = _lineage(content, blend, state, own, inputs, register)
     late = tuple(entry.source_id for entry in lineage if entry.missed_cycles > 0 and entry.source_id not in missing)
@@ -83,6 +84,19 @@ def missing_sources(content: ReleaseContent, experts: NDArray[np.float32]) -> tu
         if ":" in name and np.isfinite(answer[..., 0]).any()
     }
     return tuple(source_id for source_id in content.source_ids if source_id not in awake)
+
+
+def _factors(content: ReleaseContent, experts: NDArray[np.float32], *, observations: bool) -> NDArray[np.float64]:
+    """Factors (variable, lead, 2): at each lead those of what is awake there.
+
+    A source that came in part, or whose cycle is old, is missing at the leads it does not reach and only there.
+    """
+    per_lead = []
+    for lead in range(experts.shape[3]):
+        missing = missing_sources(content, experts[:, :, :, lead])
+        known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
+        per_lead.append(known.factors[:, lead])
+    return np.stack(per_lead, axis=1)
 
 
 def _lineage(

@@ -45,7 +45,7 @@ def draw_score(axes: Axes, card: Scorecard, variable: int) -> None:
         if name == found.models[0]:
             axes.plot(found.lead_hours, mean, color=_OURS, linewidth=2.5, label=_plain(name), zorder=5)
         elif name in baselines(found.models):
-            colour = _COLOURS[model % len(_COLOURS)]
+            colour = _COLOURS[baselines(found.models).index(name) % len(_COLOURS)]
             axes.plot(found.lead_hours, mean, color=colour, linewidth=1.2, label=_plain(name))
     unit = find_variable(found.variables[variable]).unit
     axes.set_ylim(0, None)

@@ -5,6 +5,7 @@ The access log is off: addresses name customers' places, and every answer has a 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -35,19 +36,24 @@ _BACKLOG = 2048
 _SWITCH_S = 0.0002
 
 
-def serve(product: Product, *, console: bool = True, workers: int = 1) -> None:
+def serve(
+    product: Product, *, console: bool = True, workers: int = 1, announce: Callable[[str], None] | None = None
+) -> None:
     """Serve a product until interrupted.
 
     Args:
         product: the opened home; its settings say where to listen.
         console: serve the operators' page too, to callers on this machine.
         workers: processes; more than one open the home on their own.
+        announce: told the address once it is listened on.
 
     Raises:
         InvalidValueError: the address cannot be listened on.
     """
     settings = product.settings
     with listen(settings.host, settings.port) as listener:
+        if announce is not None:
+            announce(f"http://{settings.host}:{listener.getsockname()[1]}")
         if workers > 1:
             _serve_processes(product.home, listener, console=console, workers=workers)
             return
@@ -72,25 +78,25 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         InvalidValueError: the address is taken, or not ours.
     """
+    hint = "choose another one with --port or --host; port 0 takes any that is free"
+    if not 0 <= port <= 65535:
+        raise InvalidValueError(f"cannot listen on {host}:{port}: a port is a number from 0 to 65535", hint=hint)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except (OSError, OverflowError) as error:
-        raise InvalidValueError(
-            f"cannot listen on {host}:{port}: {error.strerror if isinstance(error, OSError) else error}",
-            hint="choose another one with --port or --host; port 0 takes any that is free",
-        ) from error
+    except OSError as error:
+        raise InvalidValueError(f"cannot listen on {host}:{port}: {error.strerror}", hint=hint) from error
 
 
 def run_app(app: Any, listener: socket.socket) -> None:
     """Run an application on a socket until interrupted; requests under way are finished first."""
-    sys.setswitchinterval(_SWITCH_S)
+    _tune_process()
     uvicorn.Server(_config(app)).run(sockets=[listener])
 
 
 def app_from_environment() -> Front:
     """The application of a worker process; the home stays open as long as the process lives."""
-    sys.setswitchinterval(_SWITCH_S)
+    _tune_process()
     product = open_product(Path(os.environ[_HOME_VARIABLE])).__enter__()
     return _product_app(product, console=os.environ[_CONSOLE_VARIABLE] == "1")
 
@@ -117,6 +123,13 @@ def _product_app(product: Product, *, console: bool) -> Front:
     )
 
 
+def _tune_process() -> None:
+    sys.setswitchinterval(_SWITCH_S)
+    # What was imported stays: left out of every later collection, which would stop all answers for a tenth of a second.
+    gc.collect()
+    gc.freeze()
+
+
 def _config(app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
@@ -125,6 +138,7 @@ def _config(app: Any, **more: Any) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         access_log=False,
+        log_level="warning",
         server_header=False,
         # Who calls is who connects: a header must not make anyone look local.
         proxy_headers=False,

@@ -41,7 +41,7 @@ def demo(
     session.answer(_as_data(result), *_shown(result, address, serve=serve))
     if serve:
         with session.product(port=port) as product:
-            run_server(product, console=True)
+            run_server(product, console=True, announce=session.announce)
 
 
 def _as_data(result: DemoResult) -> dict[str, object]:

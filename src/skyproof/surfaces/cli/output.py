@@ -47,6 +47,10 @@ class Session:
                 # Lines people copy must not be broken.
                 self.console.print(item, soft_wrap=isinstance(item, str), highlight=False)
 
+    def announce(self, address: str) -> None:
+        """Say where something is served."""
+        Console(stderr=True).print(f"serving on {address}/ (Ctrl-C ends)", highlight=False)
+
     @contextmanager
     def progress(self) -> Iterator[BarProgress]:
         """Bars on standard error: one per kind of work; none for machines."""

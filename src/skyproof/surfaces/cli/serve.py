@@ -27,4 +27,4 @@ def serve(
     """Serve forecasts over HTTP until interrupted."""
     session: Session = context.obj
     with session.product(host=host, port=port) as product:
-        run_server(product, console=console, workers=workers)
+        run_server(product, console=console, workers=workers, announce=session.announce)

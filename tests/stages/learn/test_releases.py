@@ -1,0 +1,123 @@
+"""A release is what it was learned from: the same data give the same, other data another, too few none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from skyproof.archive.archive import Archive
+from skyproof.archive.release_content import ReleaseContent
+from skyproof.domain.errors import IntegrityError, NotAvailableError
+from skyproof.domain.forecasts import Release
+from skyproof.domain.regimes import known_losses, regime_id
+from skyproof.science.online_blend import BernsteinBlend
+from skyproof.stages.learn.learn_release import learn_release
+from tests.stages import toy_world
+
+LEARNED = toy_world.START + timedelta(days=30, hours=12)
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Release, bytes]:
+    with Archive.open(tmp_path_factory.mktemp("learned")) as archive:
+        toy_world.build_world(archive, days=34)
+        release = toy_world.learn(archive, as_of=LEARNED)
+        return release, archive.releases.content(release)
+
+
+def test_the_same_data_give_the_same_release_on_every_database(
+    archive: Archive, learned: tuple[Release, bytes]
+) -> None:
+    toy_world.build_world(archive, days=34)
+    release = toy_world.learn(archive, as_of=LEARNED)
+    assert (release.release_id, release.card) == (learned[0].release_id, learned[0].card)
+    assert archive.releases.content(release) == learned[1]
+    # Learned once more in the same home it is still one release.
+    assert toy_world.learn(archive, as_of=LEARNED) == release
+    assert archive.releases.all(as_of=LEARNED) == (release,)
+
+
+def test_two_threads_learn_what_one_does(sqlite_archive: Archive, learned: tuple[Release, bytes]) -> None:
+    toy_world.build_world(sqlite_archive, days=34)
+    release = learn_release(
+        sqlite_archive, grid=toy_world.grid(), make_models=toy_world.models, blend=BernsteinBlend(),
+        source_ids=toy_world.SOURCES, as_of=LEARNED, since=toy_world.START, tail_days=12, workers=2,
+    )  # fmt: skip
+    assert release.release_id == learned[0].release_id
+
+
+def test_what_became_known_later_changes_nothing(sqlite_archive: Archive, learned: tuple[Release, bytes]) -> None:
+    toy_world.build_world(sqlite_archive, days=34, latest=LEARNED)
+    assert toy_world.learn(sqlite_archive, as_of=LEARNED).release_id == learned[0].release_id
+
+
+@pytest.mark.parametrize("what", ["weather", "instant", "sites"])
+def test_other_data_give_another_release(sqlite_archive: Archive, learned: tuple[Release, bytes], what: str) -> None:
+    toy_world.build_world(sqlite_archive, days=34, seed=2 if what == "weather" else 1)
+    as_of = LEARNED + timedelta(days=1 if what == "instant" else 0)
+    release = toy_world.learn(sqlite_archive, as_of=as_of, site_count=2 if what == "sites" else 3)
+    assert release.release_id != learned[0].release_id
+
+
+def test_the_content_of_a_release_survives_its_file(learned: tuple[Release, bytes]) -> None:
+    _, data = learned
+    content = ReleaseContent.from_bytes(data)
+    assert content.to_bytes() == data
+    assert content.learned_at == LEARNED
+    assert content.grid == toy_world.grid()
+    assert content.source_ids == toy_world.SOURCES
+    assert content.expert_names == tuple(model.name for model in toy_world.models())
+    assert set(content.models) == set(content.expert_names)
+    names = {regime_id(toy_world.SOURCES, gone, observations=seen) for gone, seen in known_losses(toy_world.SOURCES)}
+    assert set(content.regimes) == names
+    shape = (len(toy_world.VARIABLES), len(toy_world.GRID_LEADS), 2)
+    assert all(known.factors.shape == shape for known in content.regimes.values())
+    assert all(np.isfinite(values).all() for values in content.blend_state.values())
+
+
+def test_a_model_woken_from_the_release_says_what_it_said_before(
+    sqlite_archive: Archive, learned: tuple[Release, bytes]
+) -> None:
+    toy_world.build_world(sqlite_archive, days=34)
+    grid = toy_world.grid()
+    history = sqlite_archive.inputs.history(grid, toy_world.SOURCES, since=toy_world.START, as_of=LEARNED)
+    inputs = sqlite_archive.inputs.gather(grid, toy_world.SOURCES, issue_time=LEARNED)
+    content = ReleaseContent.from_bytes(learned[1])
+    for fitted, woken in zip(toy_world.models(), toy_world.models(), strict=True):
+        fitted.fit(history)
+        woken.restore(content.models[woken.name])
+        np.testing.assert_array_equal(woken.predict(inputs).quantiles, fitted.predict(inputs).quantiles)
+
+
+def test_the_card_says_what_the_release_is_made_of(learned: tuple[Release, bytes]) -> None:
+    release, data = learned
+    card, content = dict(release.card), ReleaseContent.from_bytes(data)
+    assert release.sources == toy_world.SOURCES
+    assert (release.trained_from, release.trained_until) == (content.trained_from, LEARNED)
+    assert card["sites"] == 3
+    assert card["leads"] == "6 to 48 h"
+    assert card["coverage_80_by_regime"] == {name: known.coverage for name, known in content.regimes.items()}
+    # A third of 30 days at most is held out: 10 noons.
+    assert card["held_out_issue_times"] == 10
+
+
+def test_too_few_days_are_a_clear_error(sqlite_archive: Archive) -> None:
+    toy_world.build_world(sqlite_archive, days=22)
+    with pytest.raises(NotAvailableError, match="19 days of observations are too few to learn from"):
+        toy_world.learn(sqlite_archive, as_of=toy_world.START + timedelta(days=19, hours=12))
+    assert toy_world.learn(sqlite_archive, as_of=toy_world.START + timedelta(days=20, hours=12))
+
+
+def test_no_observation_at_all_is_a_clear_error(sqlite_archive: Archive) -> None:
+    sqlite_archive.sites.add(toy_world.sites(3))
+    with pytest.raises(NotAvailableError, match="no usable observation was known by then"):
+        toy_world.learn(sqlite_archive, as_of=LEARNED)
+
+
+@pytest.mark.parametrize("damage", [b"", b"no release", "half"])
+def test_bytes_that_are_no_release_are_an_integrity_error(learned: tuple[Release, bytes], damage: bytes | str) -> None:
+    data = learned[1][: len(learned[1]) // 2] if isinstance(damage, str) else damage
+    with pytest.raises(IntegrityError):
+        ReleaseContent.from_bytes(data)
