@@ -192,3 +192,12 @@ def test_the_nearest_site_answers_as_far_as_the_server_allows(served):
         assert ask.forecast(place).json()["grid"]["distance_km"] == 13.3
     with calling(served.archive, served.tokens, nearest_site_km=13.3) as ask:
         assert ask.forecast(place).status_code == 422
+
+
+def test_a_question_remembered_never_answers_for_a_pinned_one_nor_the_other_way_round(served):
+    with calling(served.archive, served.tokens, refresh_s=60.0) as ask:
+        pinned = {"run": served.second.run_id}
+        for params in ({}, pinned, {}, pinned):
+            answer = ask.forecast(params)
+            assert answer.status_code == 200
+            assert ("immutable" in answer.headers["cache-control"]) == bool(params)

@@ -65,6 +65,15 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Sites:
+    """The sites a customer may ask about in one run, as ``told`` (in ticks), and the questions about its newest run."""
+
+    told: float
+    index: SiteIndex
+    questions: dict[tuple[str, str], Question]
+
+
+@dataclass(frozen=True, slots=True)
 class _Rendered:
     body: bytes
     value_digest: str
@@ -99,7 +108,7 @@ class Desk:
         self._ticks = ticks
         self._newest: tuple[float, Run] | None = None
         self._views: OrderedDict[str, RunView] = OrderedDict()
-        self._indexes: dict[tuple[str, str], tuple[float, SiteIndex]] = {}
+        self._indexes: dict[tuple[str, str], _Sites] = {}
         self._bodies: OrderedDict[str, _Rendered] = OrderedDict()
         self._held_bytes = 0
         self._lock = threading.Lock()
@@ -113,7 +122,7 @@ class Desk:
         index = self._indexes.get((customer_id, newest[1].run_id))
         if index is None:
             return False
-        return self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(index[0]))
+        return self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(index.told))
 
     def ask(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Question:
         """Find run and sites, and so the name of the answer; renders nothing.
@@ -125,15 +134,21 @@ class Desk:
         """
         newest = self._newest_run(now)
         view = self._view(self._choose(request, newest, now))
-        index = self._index(customer_id, view)
+        sites = self._sites(customer_id, view)
+        if not request.is_pinned and (known := sites.questions.get((request.canonical, newest.run_id))):
+            return known
         places = tuple(
-            index.by_id(place.site_id)
+            sites.index.by_id(place.site_id)
             if place.site_id
-            else index.nearest(place.latitude, place.longitude, limit_km=self._nearest_site_km)
+            else sites.index.nearest(place.latitude, place.longitude, limit_km=self._nearest_site_km)
             for place in request.places
         )
         self._plan(view, request)
-        return Question(_name(customer_id, request, view, places), customer_id, request, view, newest.run_id, places)
+        name = _name(customer_id, request, view, places)
+        question = Question(name, customer_id, request, view, newest.run_id, places)
+        if not request.is_pinned and len(sites.questions) < _MOST_PLANS and len(places) <= FEW_PLACES:
+            sites.questions[request.canonical, newest.run_id] = question
+        return question
 
     def answer(self, question: Question) -> Answer:
         """Render the answer, or find it rendered.
@@ -232,22 +247,22 @@ class Desk:
                 self._views.popitem(last=False)
         return view
 
-    def _index(self, customer_id: str, view: RunView) -> SiteIndex:
+    def _sites(self, customer_id: str, view: RunView) -> _Sites:
         key = (customer_id, view.run.run_id)
         known = self._indexes.get(key)
-        if known is not None and self._is_fresh(known[0]):
-            return known[1]
+        if known is not None and self._is_fresh(known.told):
+            return known
         with self._refresh(needed=known is None) as mine:
             if mine:
                 ticks = self._ticks()
                 sites = self._archive.sites.all(customer_id=customer_id)
-                known = (ticks, SiteIndex(sites, in_run=set(view.reader.site_ids)))
+                known = _Sites(ticks, SiteIndex(sites, in_run=set(view.reader.site_ids)), {})
                 with self._lock:
                     if len(self._indexes) > 4 * _MOST_VIEWS:
                         self._indexes.clear()
                     self._indexes[key] = known
         assert known is not None
-        return known[1]
+        return known
 
     @contextmanager
     def _refresh(self, *, needed: bool) -> Iterator[bool]:
