@@ -36,7 +36,7 @@ SOURCES = ("alba", "boreas", "corvus")
 SETTINGS = Settings(
     clock="simulated", sandbox_profile="small", horizon_hours=PROFILE.horizon_hours, tail_days=PROFILE.tail_days
 )
-ISSUE_TIME = PROFILE.learn_until + timedelta(days=6)
+ISSUE_TIME = PROFILE.learn_until + timedelta(days=4)
 #: Longer ago than the oldest cycle in use (60 h): by the issue time nothing older is left to fall back on.
 BROKEN_SINCE = ISSUE_TIME.replace(hour=0) - timedelta(days=3)
 

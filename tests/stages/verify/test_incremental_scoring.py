@@ -68,7 +68,7 @@ def live(archive: Archive, order: Sequence[int], verified_at: Sequence[float | N
     verify_new(archive, RELEASE, as_of=END)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.permutations(range(len(facts()))),
     st.lists(

@@ -52,7 +52,7 @@ def daily(found: CollectedScores, model: str, variable: int, lead: int) -> np.nd
 def test_climatology_is_as_good_at_the_longest_lead_as_at_the_shortest(found: CollectedScores, variable: int) -> None:
     # Leads of 24 and 48 h verify at the same noons: on the same days it is the same forecast of the same observations.
     same_hour = [daily(found, "climatology", variable, toy_world.GRID_LEADS.index(lead)) for lead in (24, 48)]
-    assert len(same_hour[0]) > 25
+    assert len(same_hour[0]) > 20
     np.testing.assert_allclose(*same_hour, rtol=1e-6)
     # Others verify at other hours of the same days: no difference can be told.
     short, long = (daily(found, "climatology", variable, lead) for lead in (SHORTEST, LONGEST))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.archive.array_file import pack
 from skyproof.domain.forecasts import ForecastGrid, ForecastValues
 from skyproof.domain.variables import find_variable
 
@@ -30,7 +31,8 @@ def check_run(
     Args:
         values: quantiles (variable, site, lead, level) and mean (variable, site, lead).
         grid: its cells.
-        previous: the run before on the same grid; equal values under a new label mean that something stopped.
+        previous: the run before on the same grid, of an earlier init time; equal values under a new label mean that
+            something stopped.
     """
     found: list[CheckFailure] = []
     for index, name in enumerate(grid.variables):
@@ -48,9 +50,21 @@ def check_run(
         if ((mean[present] < inside[:, 0]) | (mean[present] > inside[:, -1])).any():
             found.append(CheckFailure("consistent", f"{name}: a mean lies outside its own quantiles"))
         found.extend(_check_limits(name, inside))
-    if previous is not None and np.array_equal(previous.quantiles, values.quantiles, equal_nan=True):
+    if previous is not None and _repeats(previous, values, grid):
         found.append(CheckFailure("frozen", "every value equals the run before"))
     return tuple(found)
+
+
+def _repeats(before: ForecastValues, now: ForecastValues, grid: ForecastGrid) -> bool:
+    """Whether nothing moved, as the values are kept: the run before was read back packed. Dry everywhere is no standstill."""
+    moving = False
+    for index, name in enumerate(grid.variables):
+        resolution = find_variable(name).resolution
+        packed, _ = pack(now.quantiles[index], resolution)
+        if not np.array_equal(pack(before.quantiles[index], resolution)[0], packed):
+            return False
+        moving = moving or bool((packed != packed.flat[0]).any())
+    return moving
 
 
 def _check_limits(name: str, quantiles: NDArray[np.float32]) -> list[CheckFailure]:

@@ -38,12 +38,15 @@ def publish_run(archive: Archive, draft: RunDraft) -> Run:
 
 
 def _previous(archive: Archive, draft: RunDraft) -> ForecastValues | None:
-    """The newest run issued before this one, on the same cells; None if there is none."""
+    """The newest run before this one on the same cells, if its init time is an earlier one; else None.
+
+    A second run of one init time may well equal the first: nothing new had come.
+    """
     try:
         before = archive.runs.newest(as_of=draft.published_at, release_id=draft.release_id)
     except NoRunError:
         return None
-    if before.issue_time >= draft.issue_time:
+    if before.init_time >= draft.init_time:
         return None
     values = archive.runs.open(before).values()
     return values if values.quantiles.shape == draft.values.quantiles.shape else None

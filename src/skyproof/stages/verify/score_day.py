@@ -27,6 +27,8 @@ PRODUCT = "skyproof"
 #: Longest lead looked back for, in hours.
 _LONGEST_LEAD = 16 * 24
 _THREADS = 2
+#: Fewer values than this are done sooner than threads have taken turns.
+_WORTH_THREADS = 5_000_000
 
 
 def score_day(archive: Archive, release_id: str, valid_day: date, *, as_of: datetime) -> DayScores | None:
@@ -88,15 +90,21 @@ def _add_run(
     gap_free = len(leads) and leads[-1] - leads[0] + 1 == len(leads)
     place = slice(int(leads[0]), int(leads[-1]) + 1) if gap_free else leads
 
-    def add(part: tuple[int, int]) -> None:
-        model, index = part
+    def add(part: tuple[slice, int]) -> None:
+        models, index = part
         seen = np.where(np.isfinite(quantiles[0, index, ..., 0]), observed[index], np.nan)
         events = find_variable(sums.variables[index]).events
-        sums.sums[model, index][:, place] += pair_statistics(quantiles[model, index], seen, events)
-        sums.pit[model, index][:, place] += pit_counts(quantiles[model, index], seen)
+        chosen = quantiles[models, index]
+        sums.sums[models, index][:, :, place] += pair_statistics(chosen, seen, events)
+        sums.pit[models, index][:, :, place] += pit_counts(chosen, np.broadcast_to(seen, chosen.shape[:-1]))
 
-    parts = [(model, index) for index in range(len(sums.variables)) for model in range(len(sums.models))]
+    variables = range(len(sums.variables))
+    if quantiles.size < _WORTH_THREADS:
+        for index in variables:
+            add((slice(None), index))
+        return
     # Every part writes cells of its own, and numpy lets go of the interpreter while it works.
+    parts = [(slice(model, model + 1), index) for index in variables for model in range(len(sums.models))]
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         list(pool.map(add, parts))
 
