@@ -13,6 +13,7 @@ from skyproof.domain.quantiles import INDEX_MEDIAN, LEVEL_ARRAY
 from skyproof.science.quantile_functions import (
     MEAN_WEIGHTS,
     clip_to_limits,
+    drop_traces,
     ensemble_quantiles,
     interpolate_quantiles,
     probability_of_exceeding,
@@ -124,3 +125,11 @@ def test_limits_and_order() -> None:
     assert np.array_equal(clip_to_limits(crossed, 1.5, None), [3.0, 1.5, 2.0])
     assert clip_to_limits(crossed, None, None) is crossed
     assert LEVEL_ARRAY[INDEX_MEDIAN] == 0.5
+
+
+def test_amounts_no_gauge_reports_count_as_none_and_nothing_else_changes():
+    quantiles = np.array([[0.0, 0.02, 0.0499, 0.05, 1.0], [np.nan] * 5], dtype=np.float32)
+    dropped = drop_traces(quantiles, 0.05)
+    np.testing.assert_array_equal(dropped, np.array([[0, 0, 0, 0.05, 1], [np.nan] * 5], dtype=np.float32))
+    assert dropped.dtype == np.float32
+    assert drop_traces(quantiles, 0.0) is quantiles

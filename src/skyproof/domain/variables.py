@@ -22,6 +22,7 @@ class Variable:
     ``lower`` and ``upper`` are physical limits (quantiles never leave them); ``plausible`` is what a healthy source
     or station may report; ``resolution`` is the step of the packed integer (value = integer * resolution).
     ``events`` are the thresholds scored when a customer names none. ``family`` is the shape of its distribution.
+    What is below ``smallest`` counts as none: half of what gauges resolve.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Variable:
     events: tuple[float, ...]
     grib_short_names: tuple[str, ...]
     height_m: float | None = None
+    smallest: float = 0.0
 
 
 # Plausible ranges enclose the records of the WMO World Weather & Climate Extremes Archive (wmo.asu.edu).
@@ -53,7 +55,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable("wind_direction_10m", "Wind direction at 10 m", "wind_from_direction", "deg", "instant", "circular",
              0.0, 360.0, (0.0, 360.0), 0.02, 0, (), ("10wdir",), 10.0),
     Variable("precipitation", "Precipitation", "lwe_thickness_of_precipitation_amount", "mm", "preceding sum", "censored",
-             0.0, None, (0.0, 600.0), 0.02, 2, (0.1, 5.0), ("tp",)),
+             0.0, None, (0.0, 600.0), 0.02, 2, (0.1, 5.0), ("tp",), smallest=0.05),
     Variable("pressure_msl", "Pressure at mean sea level", "air_pressure_at_mean_sea_level", "hPa", "instant", "gaussian",
              None, None, (850.0, 1090.0), 0.05, 1, (1000.0, 1020.0), ("msl", "prmsl")),
     Variable("relative_humidity_2m", "Relative humidity at 2 m", "relative_humidity", "%", "instant", "bounded",

@@ -30,6 +30,15 @@ def clip_to_limits(quantiles: Floats, lower: float | None, upper: float | None) 
     return quantiles if lower is None and upper is None else np.clip(quantiles, lower, upper)
 
 
+def drop_traces(quantiles: Floats, smallest: float) -> Floats:
+    """Quantiles with amounts below ``smallest`` as zero.
+
+    A gauge that resolves 0.1 mm reports less than half of that as none (WMO-No. 8, volume I, chapter 6, calls less than
+    0.1 mm a trace); a forecast of so little rain and a dry observation are then the tie that scoring knows how to count.
+    """
+    return quantiles if smallest <= 0 else np.where(quantiles < smallest, quantiles.dtype.type(0), quantiles)
+
+
 def ensemble_quantiles(members: Floats) -> NDArray[np.float32]:
     """Quantiles of an ensemble, members taken as equally likely draws.
 

@@ -19,7 +19,7 @@ from skyproof.domain.regimes import nearest_regime, regime_id
 from skyproof.domain.times import format_instant
 from skyproof.domain.variables import find_variable
 from skyproof.science.coverage import apply_spread_factors
-from skyproof.science.quantile_functions import clip_to_limits, quantile_mean
+from skyproof.science.quantile_functions import clip_to_limits, drop_traces, quantile_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,8 @@ def calibrate(blended: NDArray[np.float32], known: RegimeCalibration, variables:
     for index, name in enumerate(variables):
         variable = find_variable(name)
         stretched = apply_spread_factors(blended[index], known.factors[index].astype(np.float32))
-        quantiles[index] = clip_to_limits(stretched, variable.lower, variable.upper)
+        limited = clip_to_limits(stretched, variable.lower, variable.upper)
+        quantiles[index] = drop_traces(limited, variable.smallest)
     quantiles = np.sort(quantiles, axis=-1)
     return ForecastValues(quantiles, quantile_mean(quantiles).astype(np.float32))
 

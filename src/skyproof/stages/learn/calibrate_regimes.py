@@ -19,7 +19,7 @@ from skyproof.domain.quantiles import INDEX_P10, INDEX_P90
 from skyproof.domain.regimes import known_losses, regime_id
 from skyproof.domain.variables import Variable, find_variable
 from skyproof.science.coverage import apply_spread_factors, coverage_80, fit_spread_factors
-from skyproof.science.quantile_functions import clip_to_limits
+from skyproof.science.quantile_functions import clip_to_limits, drop_traces
 from skyproof.stages.learn.hindcast import Hindcast
 
 #: The expert that needs recent observations.
@@ -104,7 +104,7 @@ def _fit_variable(
 
 def _stretch(variable: Variable, blended: NDArray[np.float32], factors: NDArray[np.float64]) -> NDArray[np.float32]:
     stretched = apply_spread_factors(blended, factors.astype(np.float32))
-    return clip_to_limits(stretched, variable.lower, variable.upper)
+    return drop_traces(clip_to_limits(stretched, variable.lower, variable.upper), variable.smallest)
 
 
 def _mean_width(quantiles: NDArray[np.float32]) -> float:
