@@ -5,6 +5,7 @@ The access log is off: addresses name customers' places, and every answer has a 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -91,7 +92,9 @@ def listen(host: str, port: int) -> socket.socket:
 def run_app(app: Any, listener: socket.socket) -> None:
     """Run an application on a socket until interrupted; requests under way are finished first."""
     _tune_process()
-    uvicorn.Server(_config(app)).run(sockets=[listener])
+    # Ctrl-C is how a server ends: uvicorn has finished its requests by then and raises it once more.
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(_config(app)).run(sockets=[listener])
 
 
 def app_from_environment() -> Front:
