@@ -11,10 +11,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 
 from skyproof.archive.archive import DATABASE_FILE, Archive
 from skyproof.archive.schema import HEAD
 from skyproof.archive.tables import metadata
+
+# The same examples every time, and none is too slow: a test that depends on the machine's load tests the machine.
+settings.register_profile("skyproof", deadline=None, derandomize=True)
+settings.load_profile("skyproof")
 
 POSTGRES_URL = os.environ.get("SKYPROOF_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 
