@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import typer
@@ -30,6 +31,22 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = Path("docs/reference")
 _HEADER = "<!-- Written by `make docs`; change the code, not this page. -->\n\n"
 _SNIPPET = re.compile(r"(<!-- protocol: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+#: For each protocol: what to copy, and the contract test to run.
+CONTRACTS = {
+    "clock": ("skyproof.cycle.clock.FixedClock", "skyproof.testing.clock_contract.check_clock"),
+    "source": ("skyproof.stages.sources.null_source.NullSource", "skyproof.testing.source_contract.check_source"),
+    "observation-feed": (
+        "skyproof.stages.sources.null_source.NullObservationFeed",
+        "skyproof.testing.source_contract.check_observation_feed",
+    ),
+    "forecast-model": (
+        "skyproof.stages.forecast.null_model.NullModel",
+        "skyproof.testing.model_contract.check_model",
+    ),
+    "blend": ("skyproof.science.equal_blend.EqualBlend", "skyproof.testing.blend_contract.check_blend"),
+    "object-store": ("skyproof.archive.objects.MemoryObjectStore", "skyproof.testing.store_contract.check_store"),
+}
 
 _STATISTICS = {
     "n": "pairs of an issued value and its observation",
@@ -138,7 +155,11 @@ def _error_classes(kind: type[SkyproofError]) -> Iterator[type[SkyproofError]]:
 def _protocols() -> str:
     lines = ["# Extension points\n", f"{inspect.cleandoc(protocols.__doc__ or '')}\n"]
     for name in _markers():
+        copied, contract = (resolve_name(path) for path in CONTRACTS[name])
         lines += [f"## {name.replace('-', ' ').capitalize()}\n", _snippet(name)]
+        lines.append(
+            f"Copy `{copied.__module__}.{copied.__name__}`; run `{contract.__module__}.{contract.__name__}` on yours.\n"
+        )
     return _HEADER + "\n".join(lines)
 
 

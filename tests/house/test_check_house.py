@@ -107,6 +107,7 @@ def test_every_part_of_the_surface_is_documented():
     assert all(f"`{name}`" in pages["cli.md"] for name, _ in docs.commands())
     assert all(f"`{kind.kind}`" in pages["errors.md"] for kind in docs._error_classes(docs.SkyproofError))
     assert pages["protocols.md"].count("```python") == len(docs._markers()) >= 6
+    assert set(docs.CONTRACTS) == set(docs._markers())
     assert all(address in pages["api.md"] for address in ("/v1/forecasts/{forecast_id}", "/v1/status", "/readyz"))
 
 

@@ -14,12 +14,31 @@ from skyproof.domain.forecasts import ForecastValues
 from skyproof.science.equal_blend import EqualBlend
 from skyproof.science.online_blend import BernsteinBlend
 from skyproof.stages.forecast.null_model import NullModel
+from skyproof.stages.sources.null_source import NullObservationFeed, NullSource
+from skyproof.stages.sources.plan import plan_ingest
 from skyproof.testing.blend_contract import check_blend
 from skyproof.testing.clock_contract import check_clock
 from skyproof.testing.model_contract import check_model
+from skyproof.testing.source_contract import check_observation_feed, check_source
 from skyproof.testing.store_contract import check_store
 from tests.stages import toy_world
 
+FILES = """
+sites: [{id: harbour, latitude: 50, longitude: 10}]
+inputs:
+  - kind: forecasts
+    files: f.csv
+    time: {init_time: run, lead_hours: lead, zone: UTC}
+    site: {id: station}
+    available_after: PT6H
+    values: [{variable: temperature_2m, unit: Cel, sources: {alba: t}}]
+  - kind: observations
+    files: o.csv
+    time: {valid_time: time, zone: UTC}
+    site: {id: station}
+    available_after: PT10M
+    values: [{variable: temperature_2m, unit: Cel, column: t}]
+"""
 ISSUED = toy_world.START + timedelta(days=30, hours=12)
 
 
@@ -51,6 +70,41 @@ def test_every_store_keeps_the_contract(tmp_path):
 )
 def test_every_clock_keeps_the_contract(clock):
     check_clock(clock)
+
+
+def test_every_source_and_feed_keeps_the_contract(tmp_path):
+    rows = [f"2025-01-0{day}T00:00,{lead},harbour,{5 + day + lead / 10}" for day in range(1, 6) for lead in (6, 12)]
+    (tmp_path / "f.csv").write_text("run,lead,station,t\n" + "\n".join(rows) + "\n")
+    (tmp_path / "o.csv").write_text("time,station,t\n2025-01-02T00:00,harbour,5\n2025-01-03T00:00,harbour,6\n")
+    (tmp_path / "spec.yaml").write_text(FILES)
+    until = toy_world.START + timedelta(days=9)
+    plan = plan_ingest(tmp_path / "spec.yaml", ingested_at=until)
+    for source in (*plan.sources, NullSource()):
+        check_source(source, plan.sites, toy_world.START, until)
+    for feed in (*plan.feeds, NullObservationFeed()):
+        check_observation_feed(feed, plan.sites, toy_world.START, until)
+
+
+class Twice(NullSource):
+    """Says more each time it is asked."""
+
+    asked = 0
+
+    def cycles(self, sites, after, until):
+        Twice.asked += 1
+        yield from self.source.cycles(sites, after, until) if Twice.asked > 1 else ()
+
+
+def test_a_bad_source_is_found_out(tmp_path):
+    (tmp_path / "f.csv").write_text("run,lead,station,t\n2025-01-02T00:00,6,harbour,5\n2025-01-03T00:00,6,harbour,6\n")
+    (tmp_path / "o.csv").write_text("time,station,t\n")
+    (tmp_path / "spec.yaml").write_text(FILES)
+    until = toy_world.START + timedelta(days=9)
+    plan = plan_ingest(tmp_path / "spec.yaml", ingested_at=until)
+    (Twice.source,) = plan.sources
+    Twice.spec = Twice.source.spec
+    with pytest.raises(AssertionError, match="answered differently"):
+        check_source(Twice(), plan.sites, toy_world.START, until)
 
 
 class Crossing(NullModel):
