@@ -19,9 +19,8 @@ _COLOURS = {"better": "green", "worse": "red", "cannot decide": "yellow"}
 def render_claim(card: Scorecard) -> Group:
     """Product against every baseline, one column per variable: mean CRPS of each, and our skill with its interval."""
     rows = card.overall()
+    title = f"CRPS, {card.day_from} to {card.day_until}, {len(card.site_ids)} sites; lower is better"
     table = Table(
-        title=f"CRPS, {card.day_from} to {card.day_until}, {len(card.site_ids)} sites; lower is better",
-        title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -35,7 +34,12 @@ def render_claim(card: Scorecard) -> Group:
     for name in baselines(card.collected.models):
         compared = (next(c for c in row.comparisons if c.baseline == name) for row in rows)
         table.add_row(escape(name), *(_compared(comparison) for comparison in compared))
-    return Group(table, Text(f"Percent: how much smaller our error is, with its 95 % interval. {explain(card)}"))
+    # Outside the table, because inside they would be broken to its width.
+    return Group(
+        Text(title, style="italic"),
+        table,
+        Text(f"Percent: how much smaller our error is, with its 95 % interval. {explain(card)}"),
+    )
 
 
 def render_terminal(card: Scorecard) -> tuple[RenderableType, ...]:
