@@ -28,7 +28,7 @@ def test_the_same_learning_gives_the_same_release(home, call):
 
 def test_people_get_tables(home, call, tmp_path):
     assert "regime" in call(home, "forecast", "--issue-time", "2025-02-03T12:00Z").out
-    assert "1 runs" in call(home, "backtest", "--from", "2025-02-03", "--to", "2025-02-04").out
+    assert "1 run" in call(home, "backtest", "--from", "2025-02-03", "--to", "2025-02-04").out
     assert "pairs" in call(home, "verify", *KNOWN).out
     assert "climatology" in call(home, "scorecard", *KNOWN).out
 

@@ -11,9 +11,8 @@ from rich.markup import escape
 
 from skyproof.cycle.keys import create_key
 from skyproof.domain.sites import Customer, Site
-from skyproof.domain.times import format_instant
 from skyproof.surfaces.cli.options import AsOf, read_instant
-from skyproof.surfaces.cli.output import Session, make_list, make_table
+from skyproof.surfaces.cli.output import Session, count, make_list, make_table
 
 site_app = typer.Typer(help="Places we forecast for.", no_args_is_help=True)
 customer_app = typer.Typer(help="Who we deliver to.", no_args_is_help=True)
@@ -65,7 +64,7 @@ def list_sites(context: typer.Context) -> None:
         for s in sites
     ]
     columns = ("site", "name", "latitude", "longitude", "elevation m", "time zone", "seen by")
-    session.answer([asdict(site) for site in sites], make_table(f"{len(sites)} sites", columns, rows))
+    session.answer([asdict(site) for site in sites], make_table(count(len(sites), "site"), columns, rows))
 
 
 @customer_app.command("add", epilog="Example: skyproof customer add harbour-authority --name 'Harbour authority'")
@@ -92,7 +91,7 @@ def list_customers(context: typer.Context) -> None:
         customers = product.archive.customers.all()
     rows = [(customer.customer_id, customer.name) for customer in customers]
     session.answer(
-        [asdict(c) for c in customers], make_table(f"{len(customers)} customers", ("customer", "name"), rows)
+        [asdict(c) for c in customers], make_table(count(len(customers), "customer"), ("customer", "name"), rows)
     )
 
 
@@ -120,11 +119,12 @@ def list_keys(context: typer.Context, customer_id: Annotated[str, typer.Argument
         product.archive.customers.find(customer_id)
         keys = product.archive.customers.keys(customer_id)
     rows = [
-        (key.key_id, format_instant(key.created_at), key.expires_at or "never", "revoked" if key.revoked_at else "live")
-        for key in keys
+        (key.key_id, key.created_at, key.expires_at or "never", "revoked" if key.revoked_at else "live") for key in keys
     ]
     data = [{name: value for name, value in asdict(key).items() if name != "secret_hash"} for key in keys]
-    session.answer(data, make_table(f"{len(keys)} keys of {customer_id}", ("key", "created", "expires", "state"), rows))
+    session.answer(
+        data, make_table(f"{count(len(keys), 'key')} of {customer_id}", ("key", "created", "expires", "state"), rows)
+    )
 
 
 @key_app.command("revoke", epilog="Example: skyproof key revoke 3f9c2ab1")
@@ -147,13 +147,13 @@ def list_sources(context: typer.Context, as_of: AsOf = None) -> None:
             cycles = product.archive.cycles.catalogue(spec.source_id, as_of=known, usable_only=False)
             found.append((spec, cycles))
     rows = [
-        (s.source_id, s.title, s.upstream_group, s.licence, s.members, len(c), format_instant(c[-1].init_time) if c else "none",
+        (s.source_id, s.title, s.upstream_group, s.licence, s.members, len(c), c[-1].init_time if c else "none",
          c[-1].quality if c else "")
         for s, c in found
     ]  # fmt: skip
-    columns = ("source", "title", "upstream group", "licence", "members", "cycles", "newest init", "quality")
+    columns = ("source", "title", "group", "licence", "members", "cycles", "newest init", "quality")
     data = [{**asdict(s), "cycles": len(c), "newest": asdict(c[-1]) if c else None} for s, c in found]
-    session.answer(data, make_table(f"{len(found)} sources", columns, rows))
+    session.answer(data, make_table(count(len(found), "source"), columns, rows))
 
 
 @release_app.command("list", epilog="Example: skyproof release list")
@@ -163,12 +163,12 @@ def list_releases(context: typer.Context, as_of: AsOf = None) -> None:
     with session.product() as product:
         releases = product.archive.releases.all(as_of=read_instant(as_of, "as-of") or product.clock.now())
     rows = [
-        (r.release_id, r.state, format_instant(r.created_at), format_instant(r.trained_from), format_instant(r.trained_until),
+        (r.release_id, r.state, r.created_at, r.trained_from, r.trained_until,
          ", ".join(r.sources))
         for r in releases
     ]  # fmt: skip
     columns = ("release", "state", "created", "trained from", "until", "sources")
-    session.answer([asdict(r) for r in releases], make_table(f"{len(releases)} releases", columns, rows))
+    session.answer([asdict(r) for r in releases], make_table(count(len(releases), "release"), columns, rows))
 
 
 @release_app.command("show", epilog="Example: skyproof release show rel_0123456789abcdef")

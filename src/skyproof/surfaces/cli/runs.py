@@ -19,7 +19,7 @@ from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.forecasts import Release, Run
 from skyproof.domain.times import format_instant, parse_instant
 from skyproof.surfaces.cli.options import AsOf, ReleaseId, read_instant
-from skyproof.surfaces.cli.output import Session, make_list, make_table
+from skyproof.surfaces.cli.output import Session, count, make_list, make_table
 
 
 def add_to(app: typer.Typer) -> None:
@@ -90,8 +90,10 @@ def backtest(
         raise InvalidValueError(f"--to {to} lies before --from {from_}", hint="swap them")
     with session.product() as product, session.progress() as progress:
         runs = backtest_cycle(product, start, end, release_id=release, progress=progress)
-    rows = [(run.run_id, format_instant(run.issue_time), run.regime.regime_id) for run in runs]
-    session.answer([asdict(run) for run in runs], make_table(f"{len(runs)} runs", ("run", "issued", "regime"), rows))
+    rows = [(run.run_id, run.issue_time, run.regime.regime_id) for run in runs]
+    session.answer(
+        [asdict(run) for run in runs], make_table(count(len(runs), "run"), ("run", "issued", "regime"), rows)
+    )
 
 
 def verify(context: typer.Context, as_of: AsOf = None, release: ReleaseId = None) -> None:
