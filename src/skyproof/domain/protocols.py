@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.domain.cases import Cases
 from skyproof.domain.cycles import CycleBatch, ObservationBatch, SourceSpec
 from skyproof.domain.forecasts import ForecastInputs, ForecastValues, TrainingHistory
 from skyproof.domain.sites import Site
@@ -81,6 +82,33 @@ class ForecastModel(Protocol):
 
     def predict(self, inputs: ForecastInputs) -> ForecastValues:
         """Quantiles for every cell of ``inputs.grid``; NaN where it sleeps."""
+        ...
+
+    def state(self) -> Mapping[str, NDArray[Any]]:
+        """What it learned, as arrays; goes into the release."""
+        ...
+
+    def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Become what :meth:`state` described."""
+        ...
+
+
+# [case-expert]
+@runtime_checkable
+class CaseExpert(Protocol):
+    """An expert that learns from :class:`~skyproof.domain.cases.Cases` of one variable; the one form of all our models."""
+
+    @property
+    def name(self) -> str:
+        """Its name in weights and scorecards, for example ``emos:alba``."""
+        ...
+
+    def fit(self, cases: Cases, as_of: np.datetime64) -> None:
+        """Learn from the cases whose observations had arrived at ``as_of``; same cases, same result to the bit."""
+        ...
+
+    def predict(self, cases: Cases, levels: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Quantiles (issue, lead, site, level), increasing, of every case; NaN where it sleeps. Never looks at ``observed``."""
         ...
 
     def state(self) -> Mapping[str, NDArray[Any]]:

@@ -1,0 +1,80 @@
+"""Forecast cases: what was said at an issue time about one variable, and what came of it.
+
+The learner's view of the world, whether it comes from the archive or from a table. Arrays have dims (issue, lead, site)
+unless said otherwise, float32, NaN where missing. A case is one cell; its observation is known ``delay_hours`` after its
+valid time and not a second earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyproof.domain.sites import Site
+from skyproof.domain.times import Instants
+from skyproof.domain.variables import Variable
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Cases of one variable, oldest issue time first.
+
+    ``members[source]`` has dims (issue, lead, site, member): everything a source said, one member for a deterministic
+    one. ``predictors[name]`` are further quantities forecast for the valid time (cloud cover for a temperature, wind for
+    a power): dims (issue, lead, site), canonical or the provider's unit, which models may not care about. ``recent[name]``
+    are what the last observations said at the issue time (latest value, errors of each source lately), same dims.
+
+    Everything in a case but ``observed`` was known at its issue time.
+    """
+
+    variable: Variable
+    issue_times: Instants
+    lead_hours: tuple[int, ...]
+    sites: tuple[Site, ...]
+    members: Mapping[str, Floats]
+    predictors: Mapping[str, Floats]
+    observed: Floats
+    recent: Mapping[str, Floats] = field(default_factory=dict)
+    delay_hours: float = 0.0
+
+    @property
+    def valid_times(self) -> Instants:
+        """What the cases speak of, (issue, lead) datetime64[s]."""
+        return np.asarray(self.issue_times[:, None] + np.array(self.lead_hours) * np.timedelta64(3600, "s"))
+
+    def known(self, as_of: np.datetime64) -> NDArray[np.bool_]:
+        """Cases whose observation had arrived at ``as_of``, (issue, lead, site)."""
+        arrived = self.valid_times + np.timedelta64(round(self.delay_hours * 3600), "s") <= as_of
+        return np.asarray(arrived[..., None] & np.isfinite(self.observed))
+
+    def take(self, issues: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Cases:
+        """The cases of some issue times."""
+        return replace(
+            self,
+            issue_times=self.issue_times[issues],
+            members={name: values[issues] for name, values in self.members.items()},
+            predictors={name: values[issues] for name, values in self.predictors.items()},
+            observed=self.observed[issues],
+            recent={name: values[issues] for name, values in self.recent.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RolledForecasts:
+    """Forecasts of several models over the same cases, each made with nothing but what was known at its issue time.
+
+    ``quantiles``: (model, issue, lead, site, level) float32, NaN where a model sleeps; ``names[0]`` is the product.
+    ``fit_seconds`` and ``predict_seconds`` by model.
+    """
+
+    cases: Cases
+    levels: NDArray[np.float64]
+    names: tuple[str, ...]
+    quantiles: Floats
+    fit_seconds: Mapping[str, float]
+    predict_seconds: Mapping[str, float]
