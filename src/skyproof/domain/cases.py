@@ -13,11 +13,20 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from skyproof.domain.sites import Site
 from skyproof.domain.times import Instants
 from skyproof.domain.variables import Variable
 
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a case is. Unlike a registered site its coordinates may be unknown (NaN)."""
+
+    place_id: str
+    latitude: float = float("nan")
+    longitude: float = float("nan")
+    elevation_m: float = float("nan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,7 @@ class Cases:
     variable: Variable
     issue_times: Instants
     lead_hours: tuple[int, ...]
-    sites: tuple[Site, ...]
+    sites: tuple[Place, ...]
     members: Mapping[str, Floats]
     predictors: Mapping[str, Floats]
     observed: Floats
