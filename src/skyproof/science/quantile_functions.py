@@ -76,21 +76,25 @@ def _positions(count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     return low, (place - low).astype(np.float32)
 
 
-def interpolate_quantiles(quantiles: Floats, levels: Sequence[float] | Floats) -> NDArray[np.float64]:
+def interpolate_quantiles(
+    quantiles: Floats, levels: Sequence[float] | Floats, *, known: Floats = LEVEL_ARRAY
+) -> NDArray[np.float64]:
     """Quantiles at any levels in (0, 1).
 
     Linear in the normal score of the level, so it never crosses; the tails go on with the slope of the outermost pair.
 
     Args:
-        quantiles: (..., 21), sorted.
+        quantiles: (..., level), sorted.
         levels: (k,), each strictly between 0 and 1.
+        known: levels of the quantiles.
 
     Returns:
         (..., k) float64; clip to physical limits afterwards, because tails reach beyond the given quantiles.
     """
     scores = ndtri(np.asarray(levels, dtype=np.float64))
-    low = np.clip(np.searchsorted(_NORMAL_SCORES, scores, side="right") - 1, 0, len(LEVEL_ARRAY) - 2)
-    weight = (scores - _NORMAL_SCORES[low]) / (_NORMAL_SCORES[low + 1] - _NORMAL_SCORES[low])
+    held = _NORMAL_SCORES if known is LEVEL_ARRAY else ndtri(known)
+    low = np.clip(np.searchsorted(held, scores, side="right") - 1, 0, len(held) - 2)
+    weight = (scores - held[low]) / (held[low + 1] - held[low])
     values = np.asarray(quantiles, dtype=np.float64)
     start, end = values[..., low], values[..., low + 1]
     # A weight of exactly 0 or 1 must return the quantile itself, not a rounding of it.
