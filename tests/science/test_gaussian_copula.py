@@ -48,7 +48,7 @@ def standard_quantiles():
 
 
 def draw(copula, members, seed="run_1", **arguments):
-    settings = {"variables": VARIABLES, "site_ids": NAMES, **arguments}
+    settings = {"site_ids": NAMES, **arguments}
     return scenarios_from_copula(standard_quantiles(), copula, members=members, seed=seed, **settings)
 
 
@@ -134,16 +134,20 @@ def test_a_copula_is_the_same_after_it_was_kept():
     np.testing.assert_array_equal(draw(again, 15), draw(kept, 15))
 
 
-def test_a_sites_members_do_not_depend_on_the_others_asked_for():
+def test_the_members_of_a_site_or_variable_do_not_depend_on_the_others_asked_for():
     copula = fit_gaussian_copula(simulate(50))
     whole = draw(copula, 15)
     part = scenarios_from_copula(
-        standard_quantiles()[:, 4:6], copula, members=15, seed="run_1", variables=VARIABLES, site_ids=NAMES[4:6],
+        standard_quantiles()[:, 4:6], copula, members=15, seed="run_1", site_ids=NAMES[4:6],
         chosen=[4, 5],
     )  # fmt: skip
     np.testing.assert_array_equal(whole[:, 4:6], part)
+    one_variable = scenarios_from_copula(
+        standard_quantiles()[1:], copula, members=15, seed="run_1", site_ids=NAMES, wanted=[1]
+    )
+    np.testing.assert_array_equal(whole[1:], one_variable)
     stranger = scenarios_from_copula(
-        standard_quantiles()[:, :1], copula, members=15, seed="run_1", variables=VARIABLES, site_ids=("new",),
+        standard_quantiles()[:, :1], copula, members=15, seed="run_1", site_ids=("new",),
         chosen=[-1],
     )  # fmt: skip
     assert np.isfinite(stranger).all()

@@ -29,9 +29,9 @@ from skyproof.archive.derived import delete_objects, drop_derived
 from skyproof.archive.objects import content_key
 from skyproof.archive.tables import cycles
 from skyproof.domain.cycles import USABLE_QUALITIES, CycleBatch, CycleData, Quality, SourceCycle
-from skyproof.domain.errors import InvalidValueError
+from skyproof.domain.errors import InvalidValueError, UnknownNameError
 from skyproof.domain.protocols import ObjectStore
-from skyproof.domain.times import Instants, from_epoch_seconds, to_datetime64, to_epoch_seconds
+from skyproof.domain.times import Instants, format_instant, from_epoch_seconds, to_datetime64, to_epoch_seconds
 from skyproof.domain.variables import find_variable
 
 #: Layouts remembered: a year of objects of ten sources, a few kilobytes each.
@@ -151,6 +151,24 @@ class Cycles:
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _to_cycle(rows_as_dicts([row])[0])
+
+    def find(self, source_id: str, init_time: datetime, digest: str) -> SourceCycle:
+        """The cycle with those values, as a run's lineage names it.
+
+        Raises:
+            UnknownNameError: it is not kept (any more).
+        """
+        query = sa.select(cycles).where(
+            cycles.c.source_id == source_id, cycles.c.init_time == init_time, cycles.c.digest == digest
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query.order_by(cycles.c.available_at).limit(1)).one_or_none()
+        if row is None:
+            raise UnknownNameError(
+                f"cycle {format_instant(init_time)} of {source_id} with digest {digest[:16]} is not kept",
+                hint="restore the archive the run was made from",
+            )
+        return _to_cycle(rows_as_dicts([row])[0])
 
     def read(self, cycle: SourceCycle, *, site_ids: Sequence[str], variables: Sequence[str]) -> CycleData:
         """The values of a cycle. Sites and variables it lacks come as NaN.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ class ReleaseContent:
 
     ``expert_names`` are the blend's experts in order; ``models`` their states by name; ``blend_state`` is what the blend
     had learned by ``learned_at`` from nominal issue times every ``issue_every_hours`` from ``issue_hour_utc``.
+    ``dependence`` is how errors hang together, for scenarios; releases of before scenarios have none.
     """
 
     code_version: str
@@ -57,6 +58,7 @@ class ReleaseContent:
     models: Mapping[str, Arrays]
     blend_state: Arrays
     regimes: Mapping[str, RegimeCalibration]
+    dependence: Arrays = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The release as a file; equal contents give equal bytes."""
@@ -65,6 +67,7 @@ class ReleaseContent:
             {f"model|{name}|{key}": value for name, state in self.models.items() for key, value in state.items()}
         )
         arrays.update({f"blend|{key}": value for key, value in self.blend_state.items()})
+        arrays.update({f"dependence|{key}": value for key, value in self.dependence.items()})
         arrays.update({f"regime|{name}": known.factors for name, known in self.regimes.items()})
         return write_arrays(dict(sorted(arrays.items())), attributes={"title": "Skyproof release"})
 
@@ -82,13 +85,14 @@ class ReleaseContent:
             raise IntegrityError("a release without a readable manifest", hint="restore the object store") from error
         models: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in manifest["models"]}
         blend_state: dict[str, NDArray[Any]] = {}
+        dependence: dict[str, NDArray[Any]] = {}
         for full_name, value in arrays.items():
             kind, _, name = full_name.partition("|")
             if kind == "model":
                 owner, _, key = name.partition("|")
                 models[owner][key] = value
-            elif kind == "blend":
-                blend_state[name] = value
+            elif kind in {"blend", "dependence"}:
+                (blend_state if kind == "blend" else dependence)[name] = value
         regimes = {
             name: RegimeCalibration(arrays[f"regime|{name}"], **known) for name, known in manifest["regimes"].items()
         }
@@ -111,6 +115,7 @@ class ReleaseContent:
             models=models,
             blend_state=blend_state,
             regimes=regimes,
+            dependence=dependence,
         )
 
     def _manifest(self) -> str:

@@ -125,48 +125,48 @@ def scenarios_from_copula(
     *,
     members: int,
     seed: str,
-    variables: Sequence[str],
     site_ids: Sequence[str],
     chosen: Sequence[int] | None = None,
+    wanted: Sequence[int] | None = None,
     levels: Floats = LEVEL_ARRAY,
 ) -> NDArray[np.float32]:
     """Members in the order of draws from the copula.
 
     Args:
-        quantiles: (variable, site, lead, level), increasing; NaN where there is no forecast; the copula's variables and leads.
+        quantiles: (variable, site, lead, level), increasing; NaN where there is no forecast; the copula's leads.
         copula: what was learned.
         members: how many.
         seed: stands for the question; the run's id.
-        variables: names, for the seed.
         site_ids: names, for the seed.
         chosen: where each site stands in the copula; negative for one it does not know, which moves on its own. All sites in
             the copula's order by default.
+        wanted: where each variable stands in the copula; all in its order by default.
         levels: of the quantiles.
 
     Returns:
         (variable, site, lead, member) float32; of each cell the quantiles at the levels of equally likely members.
         Clip to physical limits afterwards: the tails reach beyond the outermost quantiles.
     """
+    count, leads = len(copula.between_variables), quantiles.shape[2]
     places = np.arange(len(site_ids)) if chosen is None else np.asarray(chosen)
-    count, leads = len(variables), quantiles.shape[2]
-    mix, roots = np.linalg.cholesky(copula.between_variables), np.linalg.cholesky(copula.over_leads)
-    shape = (count, leads, members)
+    rows = np.arange(count) if wanted is None else np.asarray(wanted)
+    mix, roots = np.linalg.cholesky(copula.between_variables)[rows], np.linalg.cholesky(copula.over_leads)[rows]
 
     def noise(name: str) -> NDArray[np.float64]:
+        # Of all variables, so that the members of one do not depend on which others are asked for.
         drawn = seeded(seed, name).standard_normal((count, leads * members))
-        return np.asarray(roots @ (mix @ drawn).reshape(shape))
+        return np.asarray(roots @ (mix @ drawn).reshape(len(rows), leads, members))
 
-    factors = np.stack([noise(f"factor {k}") for k in range(copula.loadings.shape[2])] or [np.zeros(shape)])
-    loadings = np.where((places >= 0)[:, None], copula.loadings[:, places], 0.0)
-    if not copula.loadings.shape[2]:
-        loadings = np.zeros((count, len(places), 1))
+    loadings = np.where((places >= 0)[:, None], copula.loadings[rows][:, places], 0.0)
     rest = _rest(loadings)
-    result = np.empty((count, len(site_ids), leads, members), dtype=np.float32)
+    factors = [noise(f"factor {k}") for k in range(loadings.shape[2])]
+    result = np.empty((len(rows), len(site_ids), leads, members), dtype=np.float32)
     for s, site_id in enumerate(site_ids):
-        own = noise(f"site {site_id}")
-        for v in range(count):
-            order = np.tensordot(loadings[v, s], factors[:, v], axes=1) + rest[v, s] * own[v]
-            result[v, s] = deal_out(quantiles[v, s], order, levels=levels)
+        order = rest[:, s, None, None] * noise(f"site {site_id}")
+        for k, factor in enumerate(factors):
+            order += loadings[:, s, k, None, None] * factor
+        for v in range(len(rows)):
+            result[v, s] = deal_out(quantiles[v, s], order[v], levels=levels)
     return result
 
 

@@ -98,7 +98,7 @@ def _energy(members: Floats, observed: Floats) -> float:
         between[own, start + own] = 0  # the root of a rounding error is none
         total += float(np.sqrt(np.maximum(between, 0)).sum())
     distance = float(np.sqrt(np.square(members - observed[:, None]).sum(axis=0)).mean())
-    return distance - total / (2 * count * count)
+    return float(distance - total / (2 * count * count))
 
 
 def _variogram(members: Floats, observed: Floats, weights: Floats, p: float) -> float:

@@ -16,8 +16,10 @@ from skyproof.domain.errors import NotAvailableError
 from skyproof.domain.forecasts import ForecastGrid, Release, TrainingHistory
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import Blend, ForecastModel
+from skyproof.domain.regimes import FULL
 from skyproof.domain.times import format_instant, hours, schedule
 from skyproof.stages.learn.calibrate_regimes import calibrate_regimes
+from skyproof.stages.learn.dependence import learn_dependence
 from skyproof.stages.learn.hindcast import hindcast
 
 #: Shortest history to learn from, in days: below it nothing can be held out.
@@ -82,6 +84,7 @@ def learn_release(
         models={model.name: model.state() for model in models},
         blend_state=past.final,
         regimes=regimes,
+        dependence=learn_dependence(past, blend, regimes[FULL], grid.variables, skip=len(issue_times) // 4),
     )
     return archive.releases.add(
         content.to_bytes(),
