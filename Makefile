@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix docs bench bench-demo bench-api bench-cycle clean
+.PHONY: help setup demo test check fix docs bench bench-demo bench-api bench-cycle bench-skill clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,5 +58,15 @@ bench-cycle: .venv/runtime ## one cycle for 2,000 sites
 bench-api: .venv/dev ## requests per second beside the server's own static ceiling
 	$(BIN)/python benchmarks/api_bench.py
 
+.venv-bench/made: requirements/bench.txt
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@touch $@
+
+SKILL_DATA ?= ../shared/data
+SKILL_OUT ?= build/skill
+bench-skill: .venv-bench/made ## the published methods on the skill sets; hours on two cores
+	PYTHONPATH=src .venv-bench/bin/python -m benchmarks.skill.compute --data $(SKILL_DATA) --out $(SKILL_OUT)
+
 clean: ## remove the virtual environment and caches; a home is never touched
-	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .import_linter_cache .hypothesis

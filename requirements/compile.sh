@@ -9,3 +9,6 @@ for extra in runtime dev; do
   uv pip compile pyproject.toml --group build $flags --universal --python-version 3.11 \
     --generate-hashes --no-annotate --no-header --quiet --output-file "requirements/$extra.txt"
 done
+# The peers of the skill benchmark, apart from what the product needs.
+uv pip compile --group bench-skill --universal --python-version 3.11 \
+  --generate-hashes --no-annotate --no-header --quiet --output-file requirements/bench.txt

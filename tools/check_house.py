@@ -24,7 +24,17 @@ RECORD_PARTS = (
     "Consequences",
 )
 LONGEST_RECORD = 100
-SKIPPED = {".venv", ".git", ".mypy_cache", ".ruff_cache", ".hypothesis", "__pycache__", "node_modules", "skyproof-home"}
+SKIPPED = {
+    ".venv",
+    ".venv-bench",
+    ".git",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    "__pycache__",
+    "node_modules",
+    "skyproof-home",
+}
 _UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|NotImplementedError)\b|pragma: no cover")
 _MACHINE_PATH = re.compile(r"(?<![\w.~:/])/(home|root|work|Users|mnt|opt|tmp)/\w")
 _INDEX = re.compile(r"(--(extra-)?index-url|--find-links|https?://)", re.IGNORECASE)
