@@ -1,0 +1,198 @@
+"""Choosing how EMOS describes a source: on cases it was not fitted to, and never by name.
+
+Choices are made on a sample of leads and sites, over the issue times up to a checkpoint; checkpoints lie a fifth apart, so
+that daily refits choose the same, and a fit in one go chooses as the fits before it would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyproof.domain.cases import Cases
+from skyproof.domain.variables import Variable
+from skyproof.science.regression_distributions import regression_quantiles
+from skyproof.science.site_memory import MemoryTraits
+from skyproof.stages.forecast.case_blocks import CaseBlock, case_block, group_leads, spread_out
+from skyproof.stages.forecast.emos_scales import Candidate, Scale, candidates
+from skyproof.stages.forecast.source_regression import Outlook, SourceRegression, Traits, shorter
+
+Floats = NDArray[Any]
+
+LEVELS = np.arange(0.05, 0.96, 0.05)
+#: Leads and sites choices are made on, and the share of issue times kept for the comparison.
+_SAMPLE_LEADS, _SAMPLE_SITES, _HELD_OUT = 3, 200, 0.35
+_FEWEST_ISSUES = 12
+#: A more elaborate choice must be better by this share.
+_WORTH = 0.001
+_HALF_LIVES = (10.0, 25.0, 60.0, 150.0, 400.0, 1500.0)
+_OFFSETS = (1.5, 4.0, 10.0, 30.0, 100.0, 1e4)
+_SLOPES = (30.0, 120.0, 500.0)
+_CASE_HALF_LIVES = (np.inf, 500.0, 150.0, 40.0)
+_DEFAULT_MEMORY = MemoryTraits(90.0, (10.0,))
+
+
+def checkpoint(issues: int) -> int:
+    """The last of 12, 14, 16, ... (a fifth more each time) that is not beyond ``issues``; 0 below twelve."""
+    last = 0
+    mark = float(_FEWEST_ISSUES)
+    while int(mark) <= issues:
+        last = int(mark)
+        mark *= 1.2
+    return last
+
+
+def default_traits(variable: Variable) -> Traits:
+    """Before there is enough to choose by."""
+    return Traits(candidates(variable)[0], _DEFAULT_MEMORY)
+
+
+def choose_traits(cases: Cases, source_id: str, *, allowed: Sequence[Candidate] | None = None) -> Traits:
+    """The best description of a source, by its quantile loss on the later of the given cases.
+
+    Args:
+        cases: oldest first; all of them count as past by the last issue time.
+        source_id: one of their sources.
+        allowed: candidates to compare; all of the variable's family if not given.
+    """
+    options = tuple(allowed or candidates(cases.variable))
+    start = Traits(options[0], _DEFAULT_MEMORY)
+    blocks = sample_blocks(cases)
+    known = sum(int(np.isfinite(block.observed).sum()) for block in blocks)
+    if not blocks or known < 200:
+        return start
+    rater = _Rater(blocks, source_id, cases.variable)
+    memory = _choose_memory(rater, start)
+    best, best_loss = start, np.inf
+    for candidate in options:
+        traits = Traits(candidate, memory)
+        loss = rater.loss(traits)
+        if loss < best_loss * (1 - _WORTH):
+            best, best_loss = traits, loss
+    span = max(block.span_days for block in blocks)
+    for half_life in _CASE_HALF_LIVES[1:]:
+        traits = replace(best, case_half_life_days=half_life)
+        if half_life < span and (loss := rater.loss(traits)) < best_loss * (1 - _WORTH):
+            best, best_loss = traits, loss
+    return best
+
+
+def sample_blocks(cases: Cases) -> list[CaseBlock]:
+    """A few groups of leads and some of the sites, outcomes known by the last issue time."""
+    groups = group_leads(len(cases.issue_times), len(cases.lead_hours), len(cases.sites))
+    chosen = spread_out(len(cases.sites), _SAMPLE_SITES)
+    some = take_sites(cases, chosen) if len(chosen) < len(cases.sites) else cases
+    picked = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), _SAMPLE_LEADS)).round().astype(int))
+    return [case_block(some, groups[index], cases.issue_times[-1]) for index in picked]
+
+
+def take_sites(cases: Cases, sites: NDArray[np.intp]) -> Cases:
+    """The cases of some sites."""
+    return replace(
+        cases,
+        sites=tuple(cases.sites[index] for index in sites),
+        members={name: values[:, :, sites] for name, values in cases.members.items()},
+        predictors={name: values[:, :, sites] for name, values in cases.predictors.items()},
+        observed=cases.observed[:, :, sites],
+        recent={name: values[:, :, sites] for name, values in cases.recent.items()},
+    )
+
+
+def quantile_loss(quantiles: Floats, observed: Floats, levels: Floats = LEVELS) -> float:
+    """Mean over known cases of twice the quantile loss, an approximation of the CRPS; infinite without any."""
+    error = observed[..., None] - quantiles
+    loss = np.maximum(levels * error, (levels - 1) * error).mean(axis=-1)
+    known = np.isfinite(loss)
+    return float(2 * loss[known].mean()) if known.any() else np.inf
+
+
+def outlook_quantiles(candidate: Candidate, outlook: Outlook, scale: Scale, levels: Floats) -> Floats:
+    """Quantiles in the canonical unit."""
+    plain = regression_quantiles(
+        candidate.distribution,
+        outlook.location,
+        outlook.log_scale,
+        levels,
+        log_shift=outlook.log_shift,
+        lower=scale.low,
+        upper=scale.high,
+    )
+    return scale.backward(plain)
+
+
+class _Rater:
+    """Rates traits on the sample; keeps what does not depend on them."""
+
+    def __init__(self, blocks: list[CaseBlock], source_id: str, variable: Variable) -> None:
+        self.blocks, self.variable, self.source_id = blocks, variable, source_id
+        self._amounts = variable.family == "censored"
+
+    def regressions(self, traits: Traits) -> list[SourceRegression]:
+        return [
+            SourceRegression(
+                self.source_id,
+                traits,
+                Scale.of(self.variable, traits.candidate.transform, block.observed),
+                amounts=self._amounts,
+            )
+            for block in self.blocks
+        ]
+
+    def error(self, traits: Traits) -> float:
+        """Mean absolute error of the corrected forecasts over all but the first quarter."""
+        total, count = 0.0, 0
+        for block, regression in zip(self.blocks, self.regressions(traits), strict=True):
+            basis = regression.fit_basis(block)
+            left = regression.scale.forward(block.observed) - basis.expected - basis.corrections.correction
+            late = left[len(left) // 4 :]
+            known = np.isfinite(late)
+            total += float(np.minimum(np.abs(late[known]), 5.0).sum())
+            count += int(known.sum())
+        return total / max(count, 1)
+
+    def loss(self, traits: Traits) -> float:
+        """Quantile loss on the last third of the issue times, everything but the memories fitted to those before."""
+        losses = []
+        for block, regression in zip(self.blocks, self.regressions(traits), strict=True):
+            cut = max(int(len(block.observed) * (1 - _HELD_OUT)), 1)
+            hidden = block.observed.copy()
+            hidden[cut:] = np.nan
+            outlook = regression.fit_outlook(replace(block, observed=hidden), regression.fit_basis(block))
+            quantiles = outlook_quantiles(traits.candidate, _from(outlook, cut), regression.scale, LEVELS)
+            losses.append(quantile_loss(quantiles, block.observed[cut:]))
+        finite = [loss for loss in losses if np.isfinite(loss)]
+        return float(np.mean(finite)) if finite else np.inf
+
+
+def _from(outlook: Outlook, cut: int) -> Outlook:
+    return Outlook(outlook.location[cut:], outlook.log_scale[cut:], outlook.log_shift)
+
+
+def _choose_memory(rater: _Rater, start: Traits) -> MemoryTraits:
+    """Half life and pseudo-cases first of the offset, then whether slopes and seasons of single sites are worth it."""
+    span = max(block.span_days for block in rater.blocks)
+    best, best_error = start, rater.error(start)
+
+    def try_all(options: Sequence[Traits], rate: Callable[[Traits], float], worth: float) -> None:
+        nonlocal best, best_error
+        for option in options:
+            error = rate(option)
+            if error < best_error * (1 - worth):
+                best, best_error = option, error
+
+    lives = [life for life in _HALF_LIVES if life < 2 * span]
+    try_all([shorter(best, half_life_days=life) for life in lives], rater.error, 0.0)
+    try_all([shorter(best, pseudo_cases=(pseudo,)) for pseudo in _OFFSETS], rater.error, 0.0)
+    try_all([shorter(best, half_life_days=life) for life in lives], rater.error, 0.0)
+    offset = best.memory.pseudo_cases[0]
+    try_all([shorter(best, pseudo_cases=(offset, slope)) for slope in _SLOPES], rater.error, _WORTH)
+    if span >= 330:
+        many = [(offset, slope, season, season) for slope in _SLOPES[1:] for season in _SLOPES]
+        try_all([shorter(best, pseudo_cases=pseudo) for pseudo in many], rater.error, _WORTH)
+    if len(best.memory.pseudo_cases) > 1:
+        try_all([shorter(best, half_life_days=life) for life in lives], rater.error, 0.0)
+    return best.memory
