@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import replace
@@ -129,6 +130,40 @@ def test_a_cancelled_receipt_is_not_written(sqlite_archive: Archive) -> None:
         cancelled = futures[-1].cancel()
     writer.close()
     assert sqlite_archive.deliveries.count() == len(futures) - cancelled
+
+
+def test_those_who_wait_on_a_loop_hear_of_success_failure_and_refusal(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def record(writer: deliveries.ReceiptWriter, numbers: list[int]) -> list[BaseException | None]:
+        futures = [writer.record_on_loop(make_receipt(number), b"x") for number in numbers]
+        futures[0].cancel()
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    writer = archive.deliveries.start_writer()
+    outcomes = asyncio.run(record(writer, [0, 1, 2, 1, 3]))
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        "CancelledError", "NoneType", "NoneType", "StoreUnavailableError", "NoneType",
+    ]  # fmt: skip
+    assert [receipt.receipt_id[-1] for receipt in archive.deliveries.receipts()] == ["1", "2", "3"]
+    monkeypatch.setattr(deliveries, "QUEUE_LENGTH", 0)
+    with pytest.raises(StoreUnavailableError, match="0 receipts wait"):
+        asyncio.run(record(writer, [4]))
+    writer.close()
+    with pytest.raises(StoreUnavailableError, match="closed"):
+        asyncio.run(record(writer, [5]))
+    assert archive.deliveries.count() == 3
+
+
+def test_a_loop_that_waits_while_the_writer_closes_hears_of_it(sqlite_archive: Archive) -> None:
+    async def close_before_the_turn_ends(writer: deliveries.ReceiptWriter) -> BaseException | None:
+        future = writer.record_on_loop(make_receipt(1), b"x")
+        writer.close()
+        return (await asyncio.gather(future, return_exceptions=True))[0]
+
+    outcome = asyncio.run(close_before_the_turn_ends(sqlite_archive.deliveries.start_writer()))
+    assert isinstance(outcome, StoreUnavailableError)
+    assert sqlite_archive.deliveries.count() == 0
 
 
 def test_a_damaged_body_is_never_given_out(archive: Archive) -> None:

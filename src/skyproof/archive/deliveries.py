@@ -2,18 +2,24 @@
 
 One thread commits whatever waits in one transaction (group commit): the cost of making a receipt durable is shared by
 all that arrived meanwhile. A body is kept once per forecast id, compressed.
+
+Whoever waits on an event loop is told once a batch, not once a receipt: waking a loop from another thread costs more than
+writing a row.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
-import queue
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import fields
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -35,7 +41,7 @@ _COMPRESSION_LEVEL = 1
 _FIELDS = tuple(field.name for field in fields(Receipt))
 _VALUES = attrgetter(*_FIELDS)
 
-_Item = tuple[Receipt, bytes, "Future[None]"]
+_Item = tuple[Receipt, bytes, "Future[None] | asyncio.Future[None]"]
 
 
 class ReceiptWriter:
@@ -43,10 +49,11 @@ class ReceiptWriter:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._queue: queue.Queue[_Item | None] = queue.Queue(QUEUE_LENGTH)
+        self._waiting: list[_Item] = []
+        self._gathered: defaultdict[asyncio.AbstractEventLoop, list[_Item]] = defaultdict(list)
         self._known: OrderedDict[str, str] = OrderedDict()
         self._closed = False
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
         self._thread = threading.Thread(target=self._work, name="receipts", daemon=True)
         self._thread.start()
@@ -58,27 +65,30 @@ class ReceiptWriter:
             StoreUnavailableError: too many are waiting, or the writer is closed.
         """
         future: Future[None] = Future()
-        with self._lock:
-            if self._closed:
-                raise StoreUnavailableError(
-                    "the receipt writer is closed", hint="the server is shutting down; ask again"
-                )
-            try:
-                self._queue.put_nowait((receipt, body, future))
-            except queue.Full as error:
-                raise StoreUnavailableError(
-                    f"{QUEUE_LENGTH} receipts wait to be written",
-                    hint="the database is too slow; try again in a moment",
-                ) from error
+        self._hand_in([(receipt, body, future)])
+        return future
+
+    def record_on_loop(self, receipt: Receipt, body: bytes) -> asyncio.Future[None]:
+        """The same for a caller on an event loop, who awaits the future.
+
+        Raises:
+            StoreUnavailableError: too many are waiting, or the writer is closed.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._check_open()
+        gathered = self._gathered[loop]
+        gathered.append((receipt, body, future))
+        if len(gathered) == 1:
+            # Those that other tasks record in this turn of the loop go along: one batch, and the writer wakes once.
+            loop.call_soon(self._hand_in_gathered, loop)
         return future
 
     def close(self) -> None:
         """Write everything that waits, then stop."""
-        with self._lock:
-            if self._closed:
-                return
+        with self._changed:
             self._closed = True
-        self._queue.put(None)
+            self._changed.notify()
         self._thread.join()
 
     def __enter__(self) -> ReceiptWriter:
@@ -87,24 +97,39 @@ class ReceiptWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError("the receipt writer is closed", hint="the server is shutting down; ask again")
+        if len(self._waiting) >= QUEUE_LENGTH:
+            raise StoreUnavailableError(
+                f"{QUEUE_LENGTH} receipts wait to be written",
+                hint="the database is too slow; try again in a moment",
+            )
+
+    def _hand_in(self, items: Sequence[_Item]) -> None:
+        with self._changed:
+            self._check_open()
+            self._waiting.extend(items)
+            self._changed.notify()
+
+    def _hand_in_gathered(self, loop: asyncio.AbstractEventLoop) -> None:
+        items = self._gathered.pop(loop)
+        try:
+            self._hand_in(items)
+        except StoreUnavailableError as error:
+            _settle_on_loop([future for _, _, future in items if isinstance(future, asyncio.Future)], error)
+
     def _work(self) -> None:
-        going = True
-        while going:
-            batch: list[_Item] = []
-            item = self._queue.get()
-            while True:
-                if item is None:
-                    going = False
-                    break
-                # A future cancelled while it waited is not written: nobody will send its answer.
-                if item[2].set_running_or_notify_cancel():
-                    batch.append(item)
-                if len(batch) >= BATCH_LENGTH:
-                    break
-                try:
-                    item = self._queue.get_nowait()
-                except queue.Empty:
-                    break
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                batch = self._waiting[:BATCH_LENGTH]
+                del self._waiting[:BATCH_LENGTH]
+            if not batch:
+                return
+            # What nobody waits for any more is not written: nobody will send its answer.
+            batch = [item for item in batch if _is_awaited(item[2])]
             if batch:
                 self._commit(batch)
 
@@ -119,8 +144,7 @@ class ReceiptWriter:
             self._known[forecast_id] = digest
             if len(self._known) > _KNOWN_BODIES:
                 self._known.popitem(last=False)
-        for _, _, future in batch:
-            future.set_result(None)
+        _settle(batch, None)
 
     def _fail(self, batch: list[_Item], error: Exception) -> None:
         if len(batch) > 1 and (not isinstance(error, StoreUnavailableError) or self._database.is_refusal(error)):
@@ -131,8 +155,7 @@ class ReceiptWriter:
             cause = error
             error = StoreUnavailableError(f"a receipt could not be written: {cause}", hint="skyproof doctor tells more")
             error.__cause__ = cause
-        for _, _, future in batch:
-            future.set_exception(error)
+        _settle(batch, error)
 
     def _write(self, batch: list[_Item]) -> dict[str, str]:
         """Write bodies and receipts in one transaction; returns the digests of the bodies."""
@@ -147,9 +170,14 @@ class ReceiptWriter:
             digests[name] = digest
             if name not in self._known:
                 new[name] = body
+        rows = [(*_VALUES(receipt)[:-1], to_epoch_seconds(receipt.served_at)) for receipt, _, _ in batch]
+        if not new:
+            with self._database.writing_rows() as cursor:
+                self._write_receipts(cursor, rows)
+            return digests
         with self._database.writing() as connection:
             self._write_bodies(connection, new, digests)
-            self._write_receipts(connection, [receipt for receipt, _, _ in batch])
+            self._write_receipts(raw_cursor(connection), rows)
         return digests
 
     def _write_bodies(self, connection: Connection, new: dict[str, bytes], digests: dict[str, str]) -> None:
@@ -166,9 +194,8 @@ class ReceiptWriter:
         if rows:
             connection.execute(self._database.insert_new(bodies), rows)
 
-    def _write_receipts(self, connection: Connection, batch: list[Receipt]) -> None:
-        rows = [(*_VALUES(receipt)[:-1], to_epoch_seconds(receipt.served_at)) for receipt in batch]
-        cursor, names = raw_cursor(connection), ", ".join(_FIELDS)
+    def _write_receipts(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+        names = ", ".join(_FIELDS)
         if self._database.is_sqlite:
             # All rows in one statement: between statements the driver lets the event loop's thread in, and waits for it.
             parts = ", ".join(f"json_extract(value, '$[{place}]')" for place in range(len(_FIELDS)))
@@ -249,6 +276,35 @@ def unpack_body(forecast_id: str, digest: str, packed: bytes) -> bytes:
     if hashlib.sha256(body).hexdigest() != digest:
         raise IntegrityError(f"the body of forecast {forecast_id} does not match its digest", hint="skyproof doctor")
     return body
+
+
+def _is_awaited(future: Future[None] | asyncio.Future[None]) -> bool:
+    return future.set_running_or_notify_cancel() if isinstance(future, Future) else not future.cancelled()
+
+
+def _settle(batch: Sequence[_Item], error: Exception | None) -> None:
+    """Tell everyone of a batch how it went; an event loop is woken once for all of its own."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
+    for _, _, future in batch:
+        if isinstance(future, asyncio.Future):
+            by_loop[future.get_loop()].append(future)
+        elif error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+    for loop, futures in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits
+            loop.call_soon_threadsafe(_settle_on_loop, futures, error)
+
+
+def _settle_on_loop(futures: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
+    for future in futures:
+        if future.done():  # cancelled meanwhile
+            continue
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
 
 
 def _check_same(forecast_id: str, held: str, digest: str) -> None:

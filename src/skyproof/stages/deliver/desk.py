@@ -15,12 +15,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from skyproof.archive.archive import Archive
 from skyproof.domain.errors import InvalidValueError, NoRunError, UnknownNameError
 from skyproof.domain.forecasts import Run
+from skyproof.domain.sites import Site
 from skyproof.domain.times import format_instant
 from skyproof.stages.deliver import csv_form, representation
 from skyproof.stages.deliver.columns import ColumnPlan, ValueDigest, make_columns, plan_columns
@@ -36,6 +37,7 @@ MOST_VALUES = 2_000_000
 FEW_PLACES = 16
 _MOST_VIEWS = 32
 _MOST_PLANS = 1024
+_MOST_QUESTIONS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,9 @@ class _Sites:
     """The sites a customer may ask about in one run, as ``told`` (in ticks), and the questions about its newest run."""
 
     told: float
+    listed: tuple[Site, ...]
     index: SiteIndex
     questions: dict[tuple[str, str], Question]
-
-
-@dataclass(frozen=True, slots=True)
-class _Rendered:
-    body: bytes
-    value_digest: str
-    bytes_digest: str
 
 
 class Desk:
@@ -109,7 +105,7 @@ class Desk:
         self._newest: tuple[float, Run] | None = None
         self._views: OrderedDict[str, RunView] = OrderedDict()
         self._indexes: dict[tuple[str, str], _Sites] = {}
-        self._bodies: OrderedDict[str, _Rendered] = OrderedDict()
+        self._bodies: OrderedDict[str, Answer] = OrderedDict()
         self._held_bytes = 0
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
@@ -135,7 +131,8 @@ class Desk:
         newest = self._newest_run(now)
         view = self._view(self._choose(request, newest, now))
         sites = self._sites(customer_id, view)
-        if not request.is_pinned and (known := sites.questions.get((request.canonical, newest.run_id))):
+        is_usual = not request.is_pinned and request.release_id is None
+        if is_usual and (known := sites.questions.get((request.canonical, newest.run_id))):
             return known
         places = tuple(
             sites.index.by_id(place.site_id)
@@ -146,7 +143,9 @@ class Desk:
         self._plan(view, request)
         name = _name(customer_id, request, view, places)
         question = Question(name, customer_id, request, view, newest.run_id, places)
-        if not request.is_pinned and len(sites.questions) < _MOST_PLANS and len(places) <= FEW_PLACES:
+        if is_usual and len(places) <= FEW_PLACES:
+            if len(sites.questions) >= _MOST_QUESTIONS:
+                sites.questions.clear()
             sites.questions[request.canonical, newest.run_id] = question
         return question
 
@@ -157,20 +156,27 @@ class Desk:
             UnknownNameError: a site is not in the run.
             InvalidValueError: no step in the window, or too many values.
         """
-        rendered = self._recall(question.forecast_id)
-        if rendered is None:
-            rendered = self._render(question)
-            self._remember(question.forecast_id, rendered)
-        return Answer(
-            question.forecast_id,
-            question.request.canonical,
-            question.view.run,
-            question.newest_run_id,
-            csv_form.MEDIA_TYPE if question.request.form == "csv" else representation.MEDIA_TYPE,
-            rendered.body,
-            rendered.value_digest,
-            rendered.bytes_digest,
-        )
+        answer = self._recall(question.forecast_id)
+        if answer is None:
+            answer = self._render(question)
+            self._remember(answer)
+        # The same run may be asked for by name later, when it is the newest no more.
+        known = answer.newest_run_id == question.newest_run_id
+        return answer if known else replace(answer, newest_run_id=question.newest_run_id)
+
+    def recall(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Answer | None:
+        """What :meth:`ask` and :meth:`answer` would say, if that is known without asking the archive or rendering."""
+        newest = self._newest
+        if newest is None or newest[1].published_at > now:
+            return None
+        run_id = newest[1].run_id
+        sites = self._indexes.get((customer_id, run_id))
+        if sites is None or not (
+            self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(sites.told))
+        ):
+            return None
+        question = sites.questions.get((request.canonical, run_id))
+        return None if question is None else self._recall(question.forecast_id)
 
     def newest_run(self, *, now: datetime) -> Run:
         """The newest run published by ``now``.
@@ -180,7 +186,7 @@ class Desk:
         """
         return self._newest_run(now)
 
-    def _render(self, question: Question) -> _Rendered:
+    def _render(self, question: Question) -> Answer:
         view, request = question.view, question.request
         plan, digest = self._plan(view, request), ValueDigest()
         answers = []
@@ -198,7 +204,16 @@ class Desk:
             body = csv_form.render_csv(question.forecast_id, view, plan, answers)
         else:
             body = representation.render_json(question.forecast_id, view, plan, request, answers)
-        return _Rendered(body, digest.hexdigest(), hashlib.sha256(body).hexdigest())
+        return Answer(
+            question.forecast_id,
+            request.canonical,
+            view.run,
+            question.newest_run_id,
+            csv_form.MEDIA_TYPE if request.form == "csv" else representation.MEDIA_TYPE,
+            body,
+            digest.hexdigest(),
+            hashlib.sha256(body).hexdigest(),
+        )
 
     def _choose(self, request: ForecastRequest, newest: Run, now: datetime) -> Run:
         if request.as_of is not None and request.as_of > now:
@@ -256,7 +271,10 @@ class Desk:
             if mine:
                 ticks = self._ticks()
                 sites = self._archive.sites.all(customer_id=customer_id)
-                known = _Sites(ticks, SiteIndex(sites, in_run=set(view.reader.site_ids)), {})
+                if known is not None and known.listed == sites:
+                    known = replace(known, told=ticks)
+                else:
+                    known = _Sites(ticks, sites, SiteIndex(sites, in_run=set(view.reader.site_ids)), {})
                 with self._lock:
                     if len(self._indexes) > 4 * _MOST_VIEWS:
                         self._indexes.clear()
@@ -297,19 +315,19 @@ class Desk:
             view.axes[key] = axis
         return axis
 
-    def _recall(self, forecast_id: str) -> _Rendered | None:
+    def _recall(self, forecast_id: str) -> Answer | None:
         with self._lock:
-            rendered = self._bodies.get(forecast_id)
-            if rendered is not None:
+            answer = self._bodies.get(forecast_id)
+            if answer is not None:
                 self._bodies.move_to_end(forecast_id)
-            return rendered
+            return answer
 
-    def _remember(self, forecast_id: str, rendered: _Rendered) -> None:
+    def _remember(self, answer: Answer) -> None:
         with self._lock:
-            if forecast_id in self._bodies or len(rendered.body) > self._cache_bytes:
+            if answer.forecast_id in self._bodies or len(answer.body) > self._cache_bytes:
                 return
-            self._bodies[forecast_id] = rendered
-            self._held_bytes += len(rendered.body)
+            self._bodies[answer.forecast_id] = answer
+            self._held_bytes += len(answer.body)
             while self._held_bytes > self._cache_bytes:
                 self._held_bytes -= len(self._bodies.popitem(last=False)[1].body)
 

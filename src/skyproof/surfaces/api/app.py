@@ -27,6 +27,7 @@ from skyproof.surfaces.api import problems, wire
 from skyproof.surfaces.api.authentication import Authenticator
 from skyproof.surfaces.api.description import describe
 from skyproof.surfaces.api.discovery_routes import discovery_router
+from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
 from skyproof.surfaces.console.documentation import render_documentation
@@ -85,7 +86,7 @@ def create_app(
     add_styles(app)
     if console:
         add_console(app, archive, clock, claim=claim)
-    return Front(app, quick={_FORECAST: forecasts.forecast})
+    return Front(app, quick={_FORECAST: forecasts.forecast}, express={_FORECAST: Express(forecasts)})
 
 
 def _add_delivered(app: FastAPI, forecasts: ForecastRoutes, authenticator: Authenticator) -> None:

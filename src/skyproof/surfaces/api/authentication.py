@@ -59,6 +59,19 @@ class Authenticator:
             )
         return check_in_force(key, now)
 
+    def recall(self, authorization: bytes, now: datetime) -> ApiKey | None:
+        """The key of an ``Authorization`` header, if it is remembered and opens forecasts now; None asks for :meth:`check`."""
+        if not authorization.startswith(b"Bearer "):
+            return None
+        known = self._known.get(hashlib.sha256(authorization[7:]).digest())
+        if known is None or self._ticks() - known[0] >= self._remember_s:
+            return None
+        key = known[1]
+        ended = (key.revoked_at is not None and key.revoked_at <= now) or (
+            key.expires_at is not None and key.expires_at <= now
+        )
+        return None if ended or FORECAST_SCOPE not in key.scopes else key
+
     async def _look_up(self, token: str, digest: bytes) -> ApiKey:
         key_id, secret = split_token(token)
         ticks = self._ticks()

@@ -5,7 +5,6 @@ No forecast leaves before its receipt is durable. A 304 and a HEAD carry none, a
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from email.utils import format_datetime
@@ -20,9 +19,10 @@ from skyproof.archive.archive import Archive
 from skyproof.archive.deliveries import ReceiptWriter
 from skyproof.domain.deliveries import ApiKey, Receipt
 from skyproof.domain.errors import InputError, NotAvailableError, SkyproofError
+from skyproof.domain.forecasts import Run
 from skyproof.domain.protocols import Clock
 from skyproof.domain.sites import check_identifier
-from skyproof.stages.deliver.desk import Desk, Question
+from skyproof.stages.deliver.desk import Desk
 from skyproof.stages.deliver.receipts import make_receipt, new_receipt_id
 from skyproof.stages.deliver.requests import Fault, ForecastRequest, check_request
 from skyproof.surfaces.api.authentication import Authenticator
@@ -60,13 +60,13 @@ class ForecastRoutes:
                 question = self.desk.ask(key.customer_id, asked, now=now)
             else:
                 question = await run_in_threadpool(self.desk.ask, key.customer_id, asked, now=now)
-            headers = _headers(question)
+            headers = forecast_headers(question.forecast_id, question.view.run, named=isinstance(asked.run, str))
             if _is_known(request, question.forecast_id):
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
             answer = self.desk.answer(question) if quick else await run_in_threadpool(self.desk.answer, question)
             if not request.scope.get("is_head"):
                 receipt = make_receipt(answer, key, served_at=now)
-                await asyncio.wrap_future(self.writer.record(receipt, answer.body))
+                await self.writer.record_on_loop(receipt, answer.body)
             return Response(answer.body, headers={**headers, "content-type": answer.media_type})
         except SkyproofError as error:
             return error_problem(request, error)
@@ -86,9 +86,7 @@ class ForecastRoutes:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if not request.scope.get("is_head"):
             again = await run_in_threadpool(self._receipt_again, first, key)
-            await asyncio.wrap_future(
-                self.writer.record(replace(again, receipt_id=new_receipt_id(now), served_at=now), body)
-            )
+            await self.writer.record_on_loop(replace(again, receipt_id=new_receipt_id(now), served_at=now), body)
         return Response(body, headers={**headers, "content-type": first.media_type})
 
     def _receipt_again(self, first: Receipt, key: ApiKey) -> Receipt:
@@ -113,12 +111,12 @@ class ForecastRoutes:
         return asked
 
 
-def _headers(question: Question) -> dict[str, str]:
-    run = question.view.run
+def forecast_headers(forecast_id: str, run: Run, *, named: bool = False) -> dict[str, str]:
+    """The headers of a forecast, whether its body is sent or not. ``named``: asked for by run id, so it never changes."""
     return {
-        "ETag": f'"{question.forecast_id}"',
+        "ETag": f'"{forecast_id}"',
         "Last-Modified": format_datetime(run.published_at, usegmt=True),
-        "Cache-Control": _UNCHANGING if isinstance(question.request.run, str) else _REVALIDATE,
+        "Cache-Control": _UNCHANGING if named else _REVALIDATE,
         "Vary": _VARY,
         "Forecast-Regime": run.regime.regime_id,
     }

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from skyproof.surfaces.api.express import Express, RawHeaders
 from skyproof.surfaces.api.problems import on_unexpected_error, problem
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -38,10 +39,19 @@ _HTML_HEADERS: tuple[tuple[bytes, bytes], ...] = (
 class Front:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, *, quick: Mapping[str, Endpoint] | None = None) -> None:
-        """Wrap ``app``; GET of a path in ``quick`` goes straight to its endpoint, past the layers of the framework."""
+    def __init__(
+        self, app: ASGIApp, *, quick: Mapping[str, Endpoint] | None = None, express: Mapping[str, Express] | None = None
+    ) -> None:
+        """Wrap ``app``.
+
+        Args:
+            app: answers what nothing below does.
+            quick: GET of such a path goes straight to its endpoint, past the layers of the framework.
+            express: GET of such a path is given again, if it can be.
+        """
         self.app = app
         self._quick = quick or {}
+        self._express = express or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -49,6 +59,7 @@ class Front:
             await self.app(scope, receive, send)
             return
         scope["request_id"] = request_id = _request_id(scope)
+        express = self._express.get(scope["path"]) if scope["method"] == "GET" else None
         scope["is_head"] = is_head = scope["method"] == "HEAD"
         if is_head:
             scope["method"] = "GET"
@@ -59,7 +70,7 @@ class Front:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 started = True
-                _add_headers(message, request_id.encode())
+                _add_headers(message, request_id)
             elif is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
@@ -70,6 +81,8 @@ class Front:
             await response(scope, receive, send_on)
             return
         try:
+            if express is not None and await express(scope, send, _common_headers(request_id)):
+                return
             endpoint = self._quick.get(scope["path"]) if scope["method"] == "GET" else None
             if endpoint is None:
                 await self.app(scope, receive, send_on)
@@ -93,10 +106,13 @@ def _request_id(scope: Scope) -> str:
     return f"req_{random.getrandbits(64):016x}"
 
 
-def _add_headers(message: Message, request_id: bytes) -> None:
+def _common_headers(request_id: str) -> RawHeaders:
+    return (b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")
+
+
+def _add_headers(message: Message, request_id: str) -> None:
     headers = message["headers"]
-    headers.append((b"x-request-id", request_id))
-    headers.append((b"x-content-type-options", b"nosniff"))
+    headers.extend(_common_headers(request_id))
     for name, value in headers:
         if name == b"content-type" and value.startswith(b"text/html"):
             headers.extend(_HTML_HEADERS)
