@@ -7,6 +7,7 @@
     │   ├── UnknownNameError      a variable, site, unit, source, release or zone that does not exist here
     │   ├── InvalidValueError     right name, impossible value (range, shape, time, size)
     │   ├── ContractError         a file or feed broke its source's contract
+    │   │   └── PairMismatchError     forecasts and observations that do not belong together
     │   └── UnreadableFileError   not the format it claims to be, or cut short
     ├── AccessError           who asks, or how often: change the key or wait
     │   ├── AuthenticationError   no key, malformed key, wrong key, expired key
@@ -62,6 +63,12 @@ class ContractError(InputError):
     """Data that break their source's contract."""
 
     kind = "contract"
+
+
+class PairMismatchError(ContractError):
+    """Forecasts and observations that do not belong together: another hour, place or unit."""
+
+    kind = "pair_mismatch"
 
 
 class UnreadableFileError(InputError):
