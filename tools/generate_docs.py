@@ -44,6 +44,10 @@ CONTRACTS = {
         "skyproof.stages.forecast.null_model.NullModel",
         "skyproof.testing.model_contract.check_model",
     ),
+    "case-expert": (
+        "skyproof.stages.forecast.null_case_expert.NullCaseExpert",
+        "skyproof.testing.case_contract.check_case_expert",
+    ),
     "blend": ("skyproof.science.equal_blend.EqualBlend", "skyproof.testing.blend_contract.check_blend"),
     "object-store": ("skyproof.archive.objects.MemoryObjectStore", "skyproof.testing.store_contract.check_store"),
 }
