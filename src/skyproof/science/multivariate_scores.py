@@ -7,7 +7,7 @@ whole that is judged. Divide variables of different units by a scale first, or t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,7 @@ def energy_score(members: Floats, observed: Floats, *, weights: Floats | None = 
         Gneiting and Raftery (2007), doi:10.1198/016214506000001437, equation 22 with beta 1.
     """
     scale = np.ones(observed.shape[-1]) if weights is None else np.asarray(weights, dtype=np.float64)
-    found = np.array([_energy(x * scale[:, None], y * scale) for x, y in _cases(members, observed)])
-    return found.reshape(observed.shape[:-1])
+    return _by_blocks(lambda x, y: _energy(x * scale[:, None], y * scale), members, observed)
 
 
 def variogram_score(
@@ -62,8 +61,7 @@ def variogram_score(
     """
     size = observed.shape[-1]
     pairs = np.ones((size, size)) if weights is None else np.asarray(weights, dtype=np.float64)
-    found = np.array([_variogram(x, y, pairs, p) for x, y in _cases(members, observed)])
-    return found.reshape(observed.shape[:-1])
+    return _by_blocks(lambda x, y: _variogram(x, y, pairs, p), members, observed)
 
 
 def distance_weights(*coordinates: Floats) -> NDArray[np.float64]:
@@ -76,41 +74,43 @@ def distance_weights(*coordinates: Floats) -> NDArray[np.float64]:
     return np.asarray(1 / (1 + np.sqrt(square)))
 
 
-def _cases(members: Floats, observed: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """Members (dimension, member) and observations (dimension,) of each case."""
-    count = math.prod(observed.shape[:-1])
-    yield from zip(
-        members.reshape(count, *members.shape[-2:]), observed.reshape(count, observed.shape[-1]), strict=True
-    )
+def _by_blocks(score: Callable[[Floats, Floats], Floats], members: Floats, observed: Floats) -> NDArray[np.float64]:
+    """The score of every case, many small cases at once and a large one alone."""
+    (size, count), cases = members.shape[-2:], math.prod(observed.shape[:-1])
+    x, y = members.reshape(cases, size, count), observed.reshape(cases, size)
+    step = max(_BLOCK // (max(size, count) * count), 1)
+    parts = [score(x[k : k + step].astype(np.float64), y[k : k + step]) for k in range(0, cases, step)]
+    return (np.concatenate(parts) if parts else np.empty(0)).reshape(observed.shape[:-1])
 
 
-def _energy(members: Floats, observed: Floats) -> float:
-    """One case: (dimension, member) and (dimension,)."""
+def _energy(members: Floats, observed: Floats) -> NDArray[np.float64]:
+    """Some cases: (case, dimension, member) and (case, dimension)."""
     # Distances through one matrix product, about the mean so that large common parts do not eat the digits.
-    x = members - members.mean(axis=1, keepdims=True)
-    squares = np.einsum("dm,dm->m", x, x)
-    total, count = 0.0, x.shape[1]
+    x = members - members.mean(axis=2, keepdims=True)
+    squares = np.einsum("cdm,cdm->cm", x, x)
+    count = x.shape[2]
+    total = np.zeros(len(x))
     step = max(_BLOCK // count, 1)
     for start in range(0, count, step):
         part = slice(start, start + step)
-        between = squares[part, None] + squares - 2 * (x[:, part].T @ x)
-        own = np.arange(len(between))
-        between[own, start + own] = 0  # the root of a rounding error is none
-        total += float(np.sqrt(np.maximum(between, 0)).sum())
-    distance = float(np.sqrt(np.square(members - observed[:, None]).sum(axis=0)).mean())
-    return float(distance - total / (2 * count * count))
+        between = squares[:, part, None] + squares[:, None] - 2 * (x[:, :, part].swapaxes(1, 2) @ x)
+        own = np.arange(between.shape[1])
+        between[:, own, start + own] = 0  # the root of a rounding error is none
+        total += np.sqrt(np.maximum(between, 0)).sum(axis=(1, 2))
+    distance = np.sqrt(np.square(members - observed[..., None]).sum(axis=1)).mean(axis=1)
+    return np.asarray(distance - total / (2 * count * count))
 
 
-def _variogram(members: Floats, observed: Floats, weights: Floats, p: float) -> float:
-    """One case; each pair once, counted twice."""
-    total, (size, count) = 0.0, members.shape
-    x = np.ascontiguousarray(members, dtype=np.float64)
-    step = max(_BLOCK // count, 1)
+def _variogram(members: Floats, observed: Floats, weights: Floats, p: float) -> NDArray[np.float64]:
+    """Some cases; each pair once, counted twice."""
+    cases, size, count = members.shape
+    total = np.zeros(cases)
+    step = max(_BLOCK // (cases * count), 1)
     for i in range(size - 1):
         for start in range(i + 1, size, step):
             part = slice(start, min(start + step, size))
-            difference = np.abs(x[part] - x[i])
-            expected = (np.sqrt(difference) if p == 0.5 else difference**p).mean(axis=1)
-            happened = np.abs(observed[part] - observed[i]) ** p
-            total += 2 * float(weights[i, part] @ np.square(happened - expected))
+            difference = np.abs(members[:, part] - members[:, i : i + 1])
+            expected = (np.sqrt(difference) if p == 0.5 else difference**p).mean(axis=2)
+            happened = np.abs(observed[:, part] - observed[:, i : i + 1]) ** p
+            total += 2 * (np.square(happened - expected) @ weights[i, part])
     return total
