@@ -70,15 +70,18 @@ class SiteMemory:
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """What the memory said of each event at its issue time, (site, event).
+    """What the memory said of each event at its issue time, (site, event); the last two are (site, issue).
 
     ``correction`` is to be added to the forecast; ``leverage`` its variance in units of that of one error; ``log_scale``
     how much larger this site's errors are than expected, a natural logarithm. NaN where a feature is missing.
+    ``offset_sum`` is the faded sum of the site's errors and ``offset_count`` that of their number.
     """
 
     correction: Floats
     leverage: Floats
     log_scale: Floats
+    offset_sum: Floats
+    offset_count: Floats
 
 
 def remember(
@@ -108,7 +111,10 @@ def remember(
     sites, events, count = features.shape
     begin = SiteMemory.empty(sites, count, float(times.issued[0])) if memory is None else memory
     sums = (begin.gram.copy(), begin.cross.copy(), begin.squares.copy(), begin.count.copy())
-    out = tuple(np.full((sites, events), np.nan, dtype=np.float32) for _ in range(3))
+    issues = len(times.issued)
+    out = tuple(
+        np.full((sites, length), np.nan, dtype=np.float32) for length in (events, events, events, issues, issues)
+    )
     # A stable order makes the result independent of how a sort treats equal times.
     order = np.argsort(times.known, kind="stable")
     arrays = tuple(np.ascontiguousarray(array, dtype=np.float32) for array in (errors, features, scale))
@@ -185,7 +191,7 @@ def _remember(arrays: Any, clock: Any, traits: Any, sums: Any, out: Any, span: A
     errors, features, scale = arrays
     issued, known, order, until, at = clock
     pseudo, rate, scale_pseudo = traits
-    correction, leverage, log_scale = out
+    correction, leverage, log_scale, offset_sum, offset_count = out
     events, count = errors.shape[1], len(pseudo)
     leads = events // len(issued)
     inverse, work = np.zeros((count, count)), np.zeros((count, count))
@@ -211,6 +217,7 @@ def _remember(arrays: Any, clock: Any, traits: Any, sums: Any, out: Any, span: A
                 now = moment
             if i == len(issued):
                 break
+            offset_sum[s, i], offset_count[s, i] = cross[0], gram[0, 0]
             _invert_into(gram, pseudo, inverse, work)
             for j in range(count):
                 slope[j] = 0.0

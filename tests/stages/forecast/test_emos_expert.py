@@ -106,7 +106,7 @@ def test_a_site_with_three_weeks_gains_from_its_own_record_and_a_new_one_gets_th
     own = np.abs(centre - truth)[:, 0, 0].mean()
     assert own < 0.5 * np.abs(without - truth)[:, 0, 0].mean()
     # The second site was never observed: it is forecast like a site nobody has heard of.
-    stranger = replace(future, sites=(future.sites[0], Place("new"), *future.sites[2:]))
+    stranger = replace(future, sites=(future.sites[0], replace(future.sites[1], place_id="new"), *future.sites[2:]))
     np.testing.assert_array_equal(expert.predict(stranger, LEVELS)[:, :, 1], expert.predict(future, LEVELS)[:, :, 1])
     assert np.isfinite(centre).all()
 

@@ -24,17 +24,19 @@ class CaseBlock:
     """The cases of a group of leads; arrays (issue, lead, site), float32, NaN where missing.
 
     ``observed`` holds only what had arrived; ``terms`` are the harmonics of season and hour, (issue, lead, 4); ``lead_place``
-    the lead within the group, from -1 to 1; ``age_days`` of each case's valid time before the last issue, (issue, lead).
+    the lead within the group, from -1 to 1; ``age_days`` of each case's valid time before the last issue, (issue, lead);
+    ``places`` latitude, longitude and height in metres, (site, 3).
     """
 
     members: dict[str, Floats]
+    predictors: dict[str, Floats]
     recent: dict[str, Floats]
     observed: Floats
     times: EventTimes
     terms: NDArray[np.float64]
     lead_place: NDArray[np.float64]
     age_days: NDArray[np.float64]
-    elevation_m: NDArray[np.float64]
+    places: NDArray[np.float64]
 
     @property
     def span_days(self) -> float:
@@ -77,13 +79,14 @@ def case_block(cases: Cases, leads: NDArray[np.intp], as_of: np.datetime64 | Non
     reach = max(float(np.ptp(hours)) / 2, 1e-9)
     return CaseBlock(
         members={name: array[:, leads] for name, array in cases.members.items()},
+        predictors={name: array[:, leads] for name, array in cases.predictors.items()},
         recent={name: array[:, leads] for name, array in cases.recent.items()},
         observed=observed,
         times=EventTimes(issued, known_at.reshape(-1), until if as_of is not None else -math.inf),
         terms=harmonics(valid),
         lead_place=(hours - hours.mean()) / reach if len(leads) > 1 else np.zeros(1),
         age_days=np.maximum(issued[-1] - days(valid), 0.0),
-        elevation_m=np.array([site.elevation_m for site in cases.sites]),
+        places=np.array([(site.latitude, site.longitude, site.elevation_m) for site in cases.sites]).reshape(-1, 3),
     )
 
 

@@ -25,7 +25,8 @@ Floats = NDArray[Any]
 
 LEVELS = np.arange(0.05, 0.96, 0.05)
 #: Leads and sites choices are made on, and the share of issue times kept for the comparison.
-_SAMPLE_LEADS, _SAMPLE_SITES, _HELD_OUT = 3, 200, 0.35
+_SAMPLE_LEADS, _HELD_OUT = 3, 0.35
+_SAMPLE_CELLS, _SAMPLE_SITES = 40_000, 60
 _FEWEST_ISSUES = 12
 #: A more elaborate choice must be better by this share.
 _WORTH = 0.001
@@ -66,10 +67,10 @@ def choose_traits(cases: Cases, source_id: str, *, allowed: Sequence[Candidate] 
     if not blocks or known < 200:
         return start
     rater = _Rater(blocks, source_id, cases.variable)
-    memory = _choose_memory(rater, start)
+    tuned = _choose_memory(rater, start)
     best, best_loss = start, np.inf
     for candidate in options:
-        traits = Traits(candidate, memory)
+        traits = replace(tuned, candidate=candidate)
         loss = rater.loss(traits)
         if loss < best_loss * (1 - _WORTH):
             best, best_loss = traits, loss
@@ -84,7 +85,8 @@ def choose_traits(cases: Cases, source_id: str, *, allowed: Sequence[Candidate] 
 def sample_blocks(cases: Cases) -> list[CaseBlock]:
     """A few groups of leads and some of the sites, outcomes known by the last issue time."""
     groups = group_leads(len(cases.issue_times), len(cases.lead_hours), len(cases.sites))
-    chosen = spread_out(len(cases.sites), _SAMPLE_SITES)
+    wanted = max(_SAMPLE_CELLS // (len(cases.issue_times) * len(groups[0])), _SAMPLE_SITES)
+    chosen = spread_out(len(cases.sites), wanted)
     some = take_sites(cases, chosen) if len(chosen) < len(cases.sites) else cases
     picked = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), _SAMPLE_LEADS)).round().astype(int))
     return [case_block(some, groups[index], cases.issue_times[-1]) for index in picked]
@@ -147,7 +149,12 @@ class _Rater:
         total, count = 0.0, 0
         for block, regression in zip(self.blocks, self.regressions(traits), strict=True):
             basis = regression.fit_basis(block)
-            left = regression.scale.forward(block.observed) - basis.expected - basis.corrections.correction
+            left = (
+                regression.scale.forward(block.observed)
+                - basis.expected
+                - basis.remembered.correction
+                - basis.remembered.around
+            )
             late = left[len(left) // 4 :]
             known = np.isfinite(late)
             total += float(np.minimum(np.abs(late[known]), 5.0).sum())
@@ -162,17 +169,18 @@ class _Rater:
             hidden = block.observed.copy()
             hidden[cut:] = np.nan
             outlook = regression.fit_outlook(replace(block, observed=hidden), regression.fit_basis(block))
-            quantiles = outlook_quantiles(traits.candidate, _from(outlook, cut), regression.scale, LEVELS)
+            quantiles = outlook_quantiles(traits.candidate, later(outlook, cut), regression.scale, LEVELS)
             losses.append(quantile_loss(quantiles, block.observed[cut:]))
         finite = [loss for loss in losses if np.isfinite(loss)]
         return float(np.mean(finite)) if finite else np.inf
 
 
-def _from(outlook: Outlook, cut: int) -> Outlook:
+def later(outlook: Outlook, cut: int) -> Outlook:
+    """From issue ``cut`` on."""
     return Outlook(outlook.location[cut:], outlook.log_scale[cut:], outlook.log_shift)
 
 
-def _choose_memory(rater: _Rater, start: Traits) -> MemoryTraits:
+def _choose_memory(rater: _Rater, start: Traits) -> Traits:
     """Half life and pseudo-cases first of the offset, then whether slopes and seasons of single sites are worth it."""
     span = max(block.span_days for block in rater.blocks)
     best, best_error = start, rater.error(start)
@@ -195,4 +203,4 @@ def _choose_memory(rater: _Rater, start: Traits) -> MemoryTraits:
         try_all([shorter(best, pseudo_cases=pseudo) for pseudo in many], rater.error, _WORTH)
     if len(best.memory.pseudo_cases) > 1:
         try_all([shorter(best, half_life_days=life) for life in lives], rater.error, 0.0)
-    return best.memory
+    return best

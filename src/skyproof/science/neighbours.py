@@ -1,0 +1,57 @@
+"""What a site can learn from those around it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+_EARTH_RADIUS_KM = 6371.0
+
+
+def nearness(to: Floats, at: Floats, *, length_km: float, length_m: float) -> NDArray[np.float32]:
+    """How much each place counts for another: a Gaussian of distance and of difference in height.
+
+    Args:
+        to: latitude and longitude in degrees and height in metres, (place, 3); NaN where unknown.
+        at: the same for the places that are looked at.
+        length_km: distance at which a place counts 0.61.
+        length_m: difference in height at which it does; where a height is unknown it does not matter.
+
+    Returns:
+        (to, at), 0 to 1; 0 where coordinates are unknown.
+    """
+    first, second = _unit_vectors(to), _unit_vectors(at)
+    chord = np.sqrt(np.maximum(2.0 - 2.0 * np.nan_to_num(first @ second.T), 0.0))
+    distance_km = 2 * _EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))
+    rise_m = np.nan_to_num(to[:, None, 2] - at[None, :, 2])
+    result = np.exp(-0.5 * (np.square(distance_km / length_km) + np.square(rise_m / length_m)))
+    to_known, at_known = (np.asarray(np.isfinite(part[:, :2]).all(axis=1)) for part in (to, at))
+    return np.where(to_known[:, None] & at_known, result, 0.0).astype(np.float32)
+
+
+def neighbour_offsets(weights: Floats, sums: Floats, counts: Floats, *, pseudo_cases: float) -> NDArray[np.float32]:
+    """Mean error around each place, held at zero by pseudo-cases.
+
+    Args:
+        weights: (to, at); zero where a place must not count for another, for example for itself.
+        sums: summed errors, (at, issue).
+        counts: their number, (at, issue).
+        pseudo_cases: of error zero.
+
+    Returns:
+        (to, issue).
+    """
+    total = weights.astype(np.float32) @ np.nan_to_num(sums).astype(np.float32)
+    count = weights.astype(np.float32) @ np.nan_to_num(counts).astype(np.float32)
+    return np.asarray(total / (count + np.float32(pseudo_cases)))
+
+
+def _unit_vectors(places: Floats) -> Floats:
+    latitude, longitude = np.radians(places[:, 0]), np.radians(places[:, 1])
+    return np.stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
+    )
