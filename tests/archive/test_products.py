@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray
+import zstandard
 from archive_samples import (
     OK,
     VARIABLES,
@@ -24,10 +25,13 @@ from archive_samples import (
 )
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.array_file import write_arrays
 from skyproof.archive.objects import LocalObjectStore, MemoryObjectStore
 from skyproof.domain.errors import IntegrityError, InvalidValueError, NoReleaseError, NoRunError, UnknownNameError
 from skyproof.domain.forecasts import ForecastValues, Release
 from skyproof.domain.quantiles import LEVELS
+from skyproof.domain.scores import STATISTICS
+from skyproof.domain.times import format_instant
 
 TRAINED = {
     "trained_from": at(-1000),
@@ -326,6 +330,27 @@ def test_the_newest_scoring_of_a_day_counts_as_of_then(archive: Archive) -> None
     assert days(release_id, as_of=at(50), day_until=date(2025, 1, 3)) == (again,)
     assert days("rel_none", as_of=at(50)) == ()
     assert archive.scores.add(make_scores(2), scored_at=at(50)) == again
+
+
+def test_scores_compressed_as_a_whole_as_they_were_at_first_stay_readable(archive: Archive) -> None:
+    scores = make_scores()
+    day = archive.scores.add(scores, scored_at=at(40))
+    arrays = {f"sum_{name}": scores.sums[..., index] for index, name in enumerate(STATISTICS)} | {
+        "models": np.array(scores.models), "variables": np.array(scores.variables), "site_ids": np.array(scores.site_ids),
+        "lead_hours": np.array(scores.lead_hours, dtype=np.int32), "pit": scores.pit,
+    }  # fmt: skip
+    known = "" if scores.known_until is None else format_instant(scores.known_until)
+    named = {
+        "release_id": scores.release_id,
+        "valid_day": scores.valid_day.isoformat(),
+        "known_until": known,
+    }
+    key = f"scores/{scores.release_id}/first.h5.zst"
+    archive.objects.put(key, zstandard.ZstdCompressor().compress(write_arrays(arrays, attributes=named)))
+    read = archive.scores.read(replace(day, object_key=key))
+    np.testing.assert_array_equal(read.sums, scores.sums)
+    np.testing.assert_array_equal(read.pit, scores.pit)
+    assert replace(read, sums=scores.sums, pit=scores.pit) == scores
 
 
 def test_damaged_scores_are_an_integrity_error(archive: Archive) -> None:

@@ -9,6 +9,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from pair_oracle import kept_of_pairs
 from scipy import stats
 from scores.continuous import quantile_score
 from scores.probability import crps_for_ensemble
@@ -20,9 +21,7 @@ from skyproof.science.scores import (
     brier,
     crps_ensemble,
     crps_from_quantiles,
-    pair_statistics,
     pinball,
-    pit_counts,
 )
 
 NORMAL = stats.norm.ppf(LEVEL_ARRAY)
@@ -32,6 +31,14 @@ UNIFORM = 10 * LEVEL_ARRAY
 
 finite = st.floats(-60, 60)
 forecasts = st.lists(finite, min_size=21, max_size=21).map(lambda values: np.sort(np.array(values)))
+
+
+def pair_statistics(quantiles: np.ndarray, observed: np.ndarray, events: tuple[float, ...]) -> np.ndarray:
+    return kept_of_pairs(quantiles, observed, events)[0]
+
+
+def pit_counts(quantiles: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    return kept_of_pairs(quantiles, observed)[1]
 
 
 def named(statistics: np.ndarray) -> dict[str, float]:

@@ -90,6 +90,15 @@ def unpack(packed: NDArray[np.int16], resolution: float, out: NDArray[np.float32
         out[missing] = np.nan
 
 
+def as_span(positions: NDArray[np.intp] | None) -> slice | NDArray[np.intp]:
+    """Ascending positions as a slice where they have no gap (None: all of them): a view is cheaper than a choice."""
+    if positions is None:
+        return slice(None)
+    if len(positions) and positions[-1] - positions[0] + 1 == len(positions):
+        return slice(int(positions[0]), int(positions[-1]) + 1)
+    return positions
+
+
 def packed_attributes(resolution: float) -> dict[str, Any]:
     """The CF attributes that tell a reader how to unpack."""
     return {
@@ -194,7 +203,9 @@ def write_arrays(arrays: Mapping[str, NDArray[Any]], *, attributes: Mapping[str,
     Raises:
         InvalidValueError: an array of a kind we cannot keep.
     """
-    with h5py.File("unsaved", "w", driver="core", backing_store=False, block_size=1 << 16) as file:
+    # The file grows in memory by this much at a time; what it does not need is not part of it.
+    block_size = max(1 << 16, sum(np.asarray(values).nbytes for values in arrays.values()) // 8)
+    with h5py.File("unsaved", "w", driver="core", backing_store=False, block_size=block_size) as file:
         for name, value in attributes.items():
             file.attrs[name] = value
         for name, values in arrays.items():

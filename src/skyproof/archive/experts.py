@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from skyproof.archive.array_file import FileArray, pack, packed_attributes, read_layout, read_stored, unpack, write_file
+from skyproof.archive.array_file import (
+    FileArray,
+    as_span,
+    pack,
+    packed_attributes,
+    read_layout,
+    read_stored,
+    unpack,
+    write_file,
+)
 from skyproof.archive.database import Database
 from skyproof.archive.objects import content_key
 from skyproof.archive.tables import canonical_json, experts
@@ -18,6 +28,10 @@ from skyproof.domain.protocols import ObjectStore
 from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.times import format_instant
 from skyproof.domain.variables import find_variable
+
+_THREADS = 2
+#: Fewer values than this are read sooner than threads have taken turns.
+_WORTH_THREADS = 5_000_000
 
 
 class Experts:
@@ -86,11 +100,20 @@ class Experts:
             experts, sites, held, levels = stored[0].shape
             wanted = held if leads is None else len(leads)
             quantiles = np.empty((experts, len(stored), sites, wanted, levels), dtype=np.float32)
-            for index, array in enumerate(stored):
-                packed = read_stored(path, array)
-                for expert in range(experts):
-                    chosen = packed[expert] if leads is None else packed[expert][:, leads]
-                    unpack(chosen, array.scale, quantiles[expert, index])
+            chosen = as_span(leads)
+            packed = [read_stored(path, array) for array in stored]
+
+            def read(part: tuple[int, int]) -> None:
+                expert, index = part
+                unpack(packed[index][expert][:, chosen], stored[index].scale, quantiles[expert, index])
+
+            parts = [(expert, index) for index in range(len(stored)) for expert in range(experts)]
+            if quantiles.size < _WORTH_THREADS:
+                for part in parts:
+                    read(part)
+            else:
+                with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+                    list(pool.map(read, parts))
         return layout.texts["expert"], quantiles
 
 

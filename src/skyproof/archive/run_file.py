@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skyproof.archive.array_file import (
     FILL,
     FileArray,
+    as_span,
     pack,
     packed_attributes,
     read_attributes,
@@ -167,7 +168,7 @@ class RunReader:
 
         ``leads`` are the positions wanted, ascending; all by default.
         """
-        chosen = slice(None) if leads is None else leads
+        chosen = as_span(leads)
         cells = (len(self.variables), len(self.site_ids), len(self.lead_hours) if leads is None else len(leads))
         quantiles = np.empty((*cells, len(LEVELS)), dtype=np.float32)
         mean = np.empty(cells, dtype=np.float32)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime
 from typing import Any
 
@@ -20,8 +22,10 @@ from skyproof.domain.scores import STATISTICS, DayScores, ScoreDay
 from skyproof.domain.times import format_instant, parse_instant
 
 _COMPRESSION_LEVEL = 1
-#: The bytes do not depend on how many there are.
 _THREADS = 2
+#: How keys end whose file is compressed as a whole, as all were at first.
+_WHOLE = ".zst"
+_FORMS = "forms"
 #: Every so many numbers are looked at first: most arrays are told apart by them.
 _SAMPLE = 997
 
@@ -36,7 +40,7 @@ class Scores:
     def add(self, day_scores: DayScores, *, scored_at: datetime) -> ScoreDay:
         """Keep the sums of one day; durable on return. The same sums at the same instant are kept once."""
         data = _write(day_scores)
-        key, digest = content_key(f"scores/{day_scores.release_id}", data, ".h5.zst")
+        key, digest = content_key(f"scores/{day_scores.release_id}", data, ".h5")
         self._objects.put(key, data)
         row = {
             "release_id": day_scores.release_id,
@@ -71,33 +75,54 @@ class Scores:
         Raises:
             IntegrityError: the object is missing or damaged.
         """
+        data = self._objects.get(day.object_key)
         try:
-            data = zstandard.ZstdDecompressor().decompress(self._objects.get(day.object_key))
-        except zstandard.ZstdError as error:
+            if day.object_key.endswith(_WHOLE):
+                data = zstandard.ZstdDecompressor().decompress(data)
+            arrays, named = read_arrays(data)
+            return _to_scores(_unpacked(arrays, named), named)
+        except (IntegrityError, zstandard.ZstdError, ValueError, KeyError) as error:
             raise IntegrityError(
                 f"the scores {day.object_key} are damaged", hint="verify that day again, or run skyproof doctor"
             ) from error
-        return _read(data)
 
 
 def _write(day: DayScores) -> bytes:
+    """Each large array compressed by itself, side by side: the bytes do not depend on how many threads there are."""
+    large = {"pit": day.pit} | {f"sum_{name}": day.sums[..., index] for index, name in enumerate(STATISTICS)}
+    with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+        packed = dict(zip(large, pool.map(_packed, large.values()), strict=True))
     arrays: dict[str, NDArray[Any]] = {
         "models": np.array(day.models, dtype=str),
         "variables": np.array(day.variables, dtype=str),
         "site_ids": np.array(day.site_ids, dtype=str),
         "lead_hours": np.array(day.lead_hours, dtype=np.int32),
-        "pit": _narrowed(day.pit),
     }
-    arrays |= {f"sum_{name}": _narrowed(day.sums[..., index]) for index, name in enumerate(STATISTICS)}
+    arrays |= {name: values for name, (values, _) in packed.items()}
     known = "" if day.known_until is None else format_instant(day.known_until)
     named = {"release_id": day.release_id, "valid_day": day.valid_day.isoformat(), "known_until": known}
-    return zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL, threads=_THREADS).compress(
-        write_arrays(arrays, attributes=named)
+    forms = {name: (dtype, large[name].shape) for name, (_, dtype) in packed.items()}
+    return write_arrays(arrays, attributes={**named, _FORMS: json.dumps(forms, sort_keys=True)})
+
+
+def _packed(values: NDArray[np.floating]) -> tuple[NDArray[np.uint8], str]:
+    narrowed = _narrowed(values)
+    data = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL, write_checksum=True).compress(
+        narrowed.data if narrowed.size else b""
     )
+    return np.frombuffer(data, dtype=np.uint8), narrowed.dtype.str
 
 
-def _read(data: bytes) -> DayScores:
-    arrays, named = read_arrays(data)
+def _unpacked(arrays: dict[str, NDArray[Any]], named: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    forms = json.loads(named[_FORMS]) if _FORMS in named else {}
+    plain = {
+        name: np.frombuffer(zstandard.ZstdDecompressor().decompress(arrays[name].tobytes()), dtype=dtype).reshape(shape)
+        for name, (dtype, shape) in forms.items()
+    }
+    return arrays | plain
+
+
+def _to_scores(arrays: dict[str, NDArray[Any]], named: dict[str, Any]) -> DayScores:
     return DayScores(
         release_id=str(named["release_id"]),
         valid_day=date.fromisoformat(str(named["valid_day"])),
@@ -105,7 +130,8 @@ def _read(data: bytes) -> DayScores:
         variables=tuple(arrays["variables"].tolist()),
         site_ids=tuple(arrays["site_ids"].tolist()),
         lead_hours=tuple(arrays["lead_hours"].tolist()),
-        sums=np.stack([arrays[f"sum_{name}"].astype(np.float64) for name in STATISTICS], axis=-1),
+        # Each statistic stays together in memory, as it is kept and as it is read.
+        sums=np.moveaxis(np.stack([arrays[f"sum_{name}"].astype(np.float64) for name in STATISTICS]), 0, -1),
         pit=arrays["pit"].astype(np.float64),
         known_until=parse_instant(str(named["known_until"])) if named["known_until"] else None,
     )

@@ -19,7 +19,7 @@ from skyproof.domain.forecasts import Run
 from skyproof.domain.scores import PIT_BINS, STATISTICS, DayScores
 from skyproof.domain.times import hours, to_datetime64
 from skyproof.domain.variables import find_variable
-from skyproof.science.scores import pair_statistics, pit_counts
+from skyproof.science.pair_sums import add_pairs
 
 Floats = NDArray[Any]
 #: How the product is called among the models.
@@ -27,6 +27,7 @@ PRODUCT = "skyproof"
 #: Longest lead looked back for, in hours.
 _LONGEST_LEAD = 16 * 24
 _THREADS = 2
+_NO_LEADS = np.empty(0, dtype=np.intp)
 #: Fewer values than this are done sooner than threads have taken turns.
 _WORTH_THREADS = 5_000_000
 
@@ -40,26 +41,24 @@ def score_day(archive: Archive, release_id: str, valid_day: date, *, as_of: date
     )
     if not runs:
         return None
-    sums: DayScores | None = None
+    parts = []
     for run in runs:
         reader = archive.runs.open(run)
         valid = to_datetime64(run.init_time) + np.array(reader.lead_hours) * np.timedelta64(3600, "s")
         due = np.flatnonzero((valid >= to_datetime64(start)) & (valid < to_datetime64(end)))
-        if not len(due):
-            continue
-        names, quantiles = _models(archive, run, due)
-        if sums is None:
-            known_until = archive.observations.newest_recorded_at(as_of=as_of, valid_day=valid_day)
-            sums = _empty(release_id, valid_day, names, reader, known_until)
-        _add_run(archive, sums, quantiles, valid[due], due, as_of)
+        if len(due):
+            parts.append((run, reader, valid[due], due))
+    if not parts:
+        return None
+    known_until = archive.observations.newest_recorded_at(as_of=as_of, valid_day=valid_day)
+    names, _ = archive.experts.read_key(parts[0][0].experts_key, leads=_NO_LEADS)
+    sums = _empty(release_id, valid_day, (PRODUCT, *names), parts[0][1], known_until)
+    # What happened is read once, for all runs that spoke of the day.
+    times = np.unique(np.concatenate([valid for _, _, valid, _ in parts]))
+    observed = _observed(archive, sums, times, as_of)
+    for run, reader, valid, due in parts:
+        _add_run(archive, sums, (run, reader), observed[..., np.searchsorted(times, valid)], due)
     return sums
-
-
-def _models(archive: Archive, run: Run, due: NDArray[np.intp]) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """The product first, then what its experts and baselines had said: (model, variable, site, lead due, level)."""
-    names, experts = archive.experts.read_key(run.experts_key, leads=due)
-    product = archive.runs.open(run).values(leads=due).quantiles
-    return (PRODUCT, *names), np.concatenate([product[None], experts])
 
 
 def _empty(
@@ -83,28 +82,32 @@ def _empty(
 
 
 def _add_run(
-    archive: Archive, sums: DayScores, quantiles: Floats, valid: Floats, leads: NDArray[np.intp], as_of: datetime
+    archive: Archive, sums: DayScores, spoken: tuple[Run, RunReader], observed: Floats, leads: NDArray[np.intp]
 ) -> None:
-    """Add one run's pairs in place. ``quantiles``: (model, variable, site, lead, level) of the leads due."""
-    observed = _observed(archive, sums, valid, as_of)
-    gap_free = len(leads) and leads[-1] - leads[0] + 1 == len(leads)
-    place = slice(int(leads[0]), int(leads[-1]) + 1) if gap_free else leads
+    """Add one run's pairs in place. ``observed``: (variable, site, lead) of the leads due."""
+    run, reader = spoken
+    _, experts = archive.experts.read_key(run.experts_key, leads=leads)
+    product = reader.values(leads=leads).quantiles
+    by_statistic = np.moveaxis(sums.sums, -1, 0)
 
-    def add(part: tuple[slice, int]) -> None:
-        models, index = part
-        seen = np.where(np.isfinite(quantiles[0, index, ..., 0]), observed[index], np.nan)
-        events = find_variable(sums.variables[index]).events
-        chosen = quantiles[models, index]
-        sums.sums[models, index][:, :, place] += pair_statistics(chosen, seen, events)
-        sums.pit[models, index][:, :, place] += pit_counts(chosen, np.broadcast_to(seen, chosen.shape[:-1]))
+    def add(part: tuple[int, int]) -> None:
+        model, variable = part
+        seen = np.where(np.isfinite(product[variable, ..., 0]), observed[variable], np.nan)
+        add_pairs(
+            experts[model - 1, variable] if model else product[variable],
+            seen,
+            find_variable(sums.variables[variable]).events,
+            places=leads,
+            sums=by_statistic[:, model, variable],
+            pit=sums.pit[model, variable],
+        )
 
-    variables = range(len(sums.variables))
-    if quantiles.size < _WORTH_THREADS:
-        for index in variables:
-            add((slice(None), index))
+    # Every part writes cells of its own, and lets go of the interpreter while it works.
+    parts = [(model, variable) for variable in range(len(sums.variables)) for model in range(len(sums.models))]
+    if experts.size < _WORTH_THREADS:
+        for part in parts:
+            add(part)
         return
-    # Every part writes cells of its own, and numpy lets go of the interpreter while it works.
-    parts = [(slice(model, model + 1), index) for index in variables for model in range(len(sums.models))]
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         list(pool.map(add, parts))
 
