@@ -1,4 +1,4 @@
-"""Scenarios of one run: find it, draw its members, sum them if wanted, write them."""
+"""Scenarios of one run and what is derived from them: find it, draw its members, sum them if wanted, write them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from datetime import datetime
 from pathlib import Path
 
 from skyproof.cycle.wiring import Product
+from skyproof.domain.derived import DerivedForecast, DerivedQuestion
 from skyproof.domain.errors import NoRunError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.scenarios import Scenarios
 from skyproof.domain.times import format_instant
-from skyproof.stages.deliver.scenario_files import write_scenarios
+from skyproof.stages.deliver.scenario_files import write_derived, write_scenarios
+from skyproof.stages.forecast.derive import derive
 from skyproof.stages.forecast.scenarios import Template, draw_scenarios, sum_over_sites
 
 
@@ -58,3 +60,36 @@ def scenario_cycle(
     if out is not None:
         write_scenarios(drawn, out, levels=levels)
     return drawn
+
+
+def derive_cycle(
+    product: Product,
+    run: Run,
+    question: DerivedQuestion,
+    *,
+    members: int,
+    site_ids: Sequence[str] = (),
+    weights: Sequence[float] = (),
+    total: bool = False,
+    levels: Sequence[float] = (0.1, 0.5, 0.9),
+    template: Template = "auto",
+    seed: str = "",
+    out: Path | None = None,
+) -> DerivedForecast:
+    """Work a quantity out from the members of a run; ``out`` writes it."""
+    found = derive(
+        product.archive,
+        run,
+        question,
+        members=members,
+        sites={site.site_id: site for site in product.archive.sites.all()},
+        site_ids=site_ids,
+        weights=weights,
+        total=total,
+        levels=levels,
+        template=template,
+        seed=seed,
+    )
+    if out is not None:
+        write_derived(found, out)
+    return found

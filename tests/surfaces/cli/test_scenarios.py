@@ -82,3 +82,37 @@ def test_a_wrong_question_ends_with_one_line_and_no_file(home, call, tmp_path, m
     assert (told.code, told.out) == (code, "")
     assert message in " ".join(told.err.split())
     assert not list(tmp_path.glob("*x.*"))
+
+
+def test_derived_quantities_are_written_with_what_they_are_made_of(home, call, tmp_path):
+    out = tmp_path / "spells.json"
+    words = ("--above", 5, "--hours", 6, "--site", "s0", "--members", 30)
+    told = call(home, "derive", "spell", *words, "--out", out, "--json").data
+    assert (told["quantity"], told["unit"], told["template"]["kind"]) == ("wind_speed_10m_spell", "1", "ensemble")
+    kept = json.loads(out.read_text())
+    assert kept["meta"] == {name: value for name, value in told.items() if name != "out"}
+    assert kept["columns"]["label"][-1] == "total"
+    assert all(0 <= value <= 1 for value in kept["columns"]["wind_speed_10m_spell_probability"])
+    shown = call(home, "derive", "gusts", "--quantiles", "0.5,0.98", "--sum", "--out", tmp_path / "g.parquet").out
+    assert "wind_gusts_10m" in shown
+    table = parquet.read_table(tmp_path / "g.parquet")
+    assert table.column_names == ["site", "label", "start", "end", "wind_gusts_10m_p50", "wind_gusts_10m_p98"]
+    assert set(table["site"].to_pylist()) == {"sum"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("weekly",), "use one of daily-maximum"),
+        (("spell",), "--above or --below"),
+        (("solar-power",), "shortwave_radiation"),
+        (("gusts", "--weights", "1,2"), "--sum"),
+        (("gusts", "--quantiles", "1"), "between 0 and 1"),
+        (("accumulation", "--hours", "7"), "multiple of 6 h"),
+    ],
+)
+def test_a_wrong_derived_question_ends_with_one_line_and_no_file(home, call, tmp_path, words, message):
+    told = call(home, "derive", *words, "--out", tmp_path / "x.csv")
+    assert (told.code, told.out) == (2, "")
+    assert message in " ".join(told.err.split())
+    assert not list(tmp_path.glob("*x.*"))

@@ -1,4 +1,4 @@
-"""Scenarios as a table in a file: Parquet, CSV or JSON, by the file's ending."""
+"""Scenarios and what is derived from them, as a table in a file: Parquet, CSV or JSON, by the file's ending."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from skyproof.domain.derived import DerivedForecast
 from skyproof.domain.errors import InvalidValueError, StoreUnavailableError
 from skyproof.domain.scenarios import Scenarios
 from skyproof.domain.times import format_instant, to_datetime64
@@ -72,8 +73,44 @@ def scenario_table(scenarios: Scenarios, *, levels: Sequence[float] = ()) -> pa.
     return pa.table(columns).replace_schema_metadata({METADATA_KEY: facts})
 
 
+def describe_derived(derived: DerivedForecast) -> dict[str, Any]:
+    """What a derived forecast is and where it comes from, as plain data."""
+    return {
+        "run_id": derived.run_id,
+        "issue_time": format_instant(derived.issue_time),
+        "quantity": derived.name,
+        "unit": derived.unit,
+        **derived.facts,
+    }
+
+
+def derived_table(derived: DerivedForecast) -> pa.Table:
+    """A row for each site and span, with columns such as ``wind_speed_120m_p10``; missing values are null."""
+    columns: dict[str, Any] = {
+        "site": pa.array(derived.site_ids, pa.string()),
+        "label": pa.array(derived.labels, pa.string()),
+        "start": pa.array(derived.starts, pa.timestamp("s", tz="UTC")),
+        "end": pa.array(derived.ends, pa.timestamp("s", tz="UTC")),
+    }
+    for index, name in enumerate(derived.columns):
+        columns[f"{derived.name}_{name}"] = pa.array(derived.values[:, index], from_pandas=True)
+    facts = json.dumps(describe_derived(derived), sort_keys=True).encode()
+    return pa.table(columns).replace_schema_metadata({METADATA_KEY: facts})
+
+
 def write_scenarios(scenarios: Scenarios, path: Path, *, levels: Sequence[float] = ()) -> int:
-    """Write the table of :func:`scenario_table`, whole or not at all; returns how many rows it has.
+    """Write the table of :func:`scenario_table`; see :func:`write_table`."""
+    _check_ending(path)
+    return write_table(scenario_table(scenarios, levels=levels), path)
+
+
+def write_derived(derived: DerivedForecast, path: Path) -> int:
+    """Write the table of :func:`derived_table`; see :func:`write_table`."""
+    return write_table(derived_table(derived), path)
+
+
+def write_table(table: pa.Table, path: Path) -> int:
+    """Write a table, whole or not at all; returns how many rows it has.
 
     JSON holds what a Parquet file holds in its metadata as ``meta``, and the columns as ``columns``; CSV has the columns alone.
 
@@ -81,9 +118,7 @@ def write_scenarios(scenarios: Scenarios, path: Path, *, levels: Sequence[float]
         InvalidValueError: an ending that is none of ours.
         StoreUnavailableError: the file cannot be written.
     """
-    if path.suffix not in ENDINGS:
-        raise InvalidValueError(f"cannot write {path.name[-40:]!r}", hint=f"end its name with {', '.join(ENDINGS)}")
-    table = scenario_table(scenarios, levels=levels)
+    _check_ending(path)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         if path.suffix == ".parquet":
@@ -91,7 +126,7 @@ def write_scenarios(scenarios: Scenarios, path: Path, *, levels: Sequence[float]
         elif path.suffix == ".csv":
             csv.write_csv(table, temporary)
         else:
-            temporary.write_text(_to_json(scenarios, table), encoding="utf-8")
+            temporary.write_text(_to_json(table), encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise StoreUnavailableError(
@@ -102,7 +137,16 @@ def write_scenarios(scenarios: Scenarios, path: Path, *, levels: Sequence[float]
     return int(table.num_rows)
 
 
-def _to_json(scenarios: Scenarios, table: pa.Table) -> str:
-    columns = {name: table[name].to_pylist() for name in table.column_names}
-    columns["valid_time"] = [format_instant(instant) for instant in columns["valid_time"]]
-    return json.dumps({"meta": describe_scenarios(scenarios), "columns": columns}, allow_nan=False)
+def _check_ending(path: Path) -> None:
+    if path.suffix not in ENDINGS:
+        raise InvalidValueError(f"cannot write {path.name[-40:]!r}", hint=f"end its name with {', '.join(ENDINGS)}")
+
+
+def _to_json(table: pa.Table) -> str:
+    columns = {}
+    for name in table.column_names:
+        values = table[name].to_pylist()
+        is_time = pa.types.is_timestamp(table[name].type)
+        columns[name] = [format_instant(value) for value in values] if is_time else values
+    meta = json.loads(table.schema.metadata[METADATA_KEY])
+    return json.dumps({"meta": meta, "columns": columns}, allow_nan=False)
