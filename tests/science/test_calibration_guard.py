@@ -72,10 +72,12 @@ def test_moving_normal_quantiles_by_hand() -> None:
 def test_one_outcome_by_hand_moves_little() -> None:
     forecasts = np.broadcast_to(NORMAL, (2, 1, 1, 21)).astype(np.float32)
     rolled = guard_rolling(forecasts, np.full((2, 1, 1), 2.0, dtype=np.float32), _next(2), PLAN)
-    # Before it nothing moves. After it: mean 2 against sixty cases of none; squares 4 about that mean, and what is not known,
-    # against twenty cases of a spread of one; 0 of 0.1 below, 1 of 0.1 above, with a gain of 2 / (10 + 1).
-    mean = 2 / 61
-    spread = (0.5 * np.log(4 - 4 * mean + mean**2) + 0.5 / 61**2 + 0.5) / 21
+    # Before it nothing moves. After it: mean 2, of whose square 3 of 4 may be chance, against twenty cases of none; squares 4
+    # about that mean, and what is not known, against twenty cases of a spread of one; 0 of 0.1 below, 1 of 0.1 above, with a
+    # gain of 2 / (10 + 1).
+    trust = 0.25 / 21
+    spread = (0.5 * np.log(4 - 4 * 2 * trust + 4 * trust**2) + 0.5 * trust**2 + 0.5) / 21
+    mean = 2 * trust
     assert rolled.correction[0, 0] == pytest.approx(np.zeros(4))
     assert rolled.correction[1, 0] == pytest.approx([mean, spread, -0.1 * 2 / 11, 0.15], abs=1e-4)
     assert np.array_equal(rolled.quantiles[0], forecasts[0])
@@ -225,7 +227,8 @@ def test_walking_a_period_is_what_plain_numpy_says() -> None:
 def _plain_correction(sums: np.ndarray, stretch: np.ndarray) -> np.ndarray:
     if sums[0] == 0:
         return np.concatenate([[0.0, 0.0], stretch])
-    mean, trust = sums[1] / sums[0], sums[0] / (sums[0] + 60)
+    mean = sums[1] / sums[0]
+    trust = max(1 - 3 / (mean**2 * sums[0]), 0) * sums[0] / (sums[0] + 20)
     centre = trust * mean
     spread = 0.5 * np.log(sums[3] / sums[2] - 2 * centre * mean + centre**2) + 0.5 * (trust**2 + 1) / sums[0]
     return np.concatenate([[centre, spread * sums[2] / (sums[2] + 20)], stretch])

@@ -14,6 +14,7 @@ from skyproof.science.blend_memory import empty_memory, minimise_on_simplex
 from skyproof.science.blend_plan import make_plan, prior_weights
 from skyproof.science.online_blend import BernsteinBlend
 from skyproof.science.rolling_blend import arrival_order, blend_rolling
+from tests.science.plain_blend import PlainBlend
 
 LEVELS = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
 EDGES = np.concatenate([[0.0], (LEVELS[1:] + LEVELS[:-1]) / 2, [1.0]])
@@ -67,6 +68,25 @@ def test_walking_a_period_is_the_online_blend_step_by_step() -> None:
         combined = blend.combine(state, experts[:, now].swapaxes(1, 2)[:, None])
         assert np.array_equal(combined[0].swapaxes(0, 1), rolled.blended[now])
         assert rolled.weights[now] == pytest.approx(blend.weights(state, np.ones(4, dtype=bool))[:, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("asleep", [0.0, 0.25])
+def test_walking_a_period_is_what_plain_numpy_says(asleep: float) -> None:
+    experts, observed = _world(2, experts=3, issues=30, leads=3, sites=3)
+    rng = np.random.default_rng(2)
+    experts[rng.random(experts.shape[:-1]) < asleep] = np.nan
+    experts[0] = np.where(np.isnan(experts).all(axis=0), 0.0, experts[0])
+    observed[rng.random(observed.shape) < asleep] = np.nan
+    arrivals = _at_once(30, 3) + np.array([0, 0, 2])
+    rolled, plain = blend_rolling(experts, observed, arrivals, LEVELS), PlainBlend(make_plan(LEVELS), 3, 3, 3)
+    for now in range(30):
+        for earlier in range(now):
+            leads = np.flatnonzero(arrivals[earlier] == now)
+            if len(leads):
+                plain.learn(experts[:, earlier], observed[earlier], leads)
+        assert rolled.blended[now] == pytest.approx(plain.combine(experts[:, now]), abs=1e-4)
+    assert rolled.memory.excess == pytest.approx(plain.excess, abs=1e-4)
+    assert rolled.memory.curvature == pytest.approx(plain.curvature, rel=1e-4)
 
 
 @settings(max_examples=15, deadline=None)
@@ -188,3 +208,73 @@ def test_every_plan_weighs_levels_and_neighbours_to_one(levels: np.ndarray) -> N
     assert plan.smoother.sum(axis=1) == pytest.approx(1.0)
     assert plan.candidate_prior.sum() == pytest.approx(1.0)
     assert len(plan.candidate_prior) == 1 + len(plan.rates) + len(plan.newton)
+
+
+def _regrets(says: np.ndarray, observed: np.ndarray, arrivals: np.ndarray) -> np.ndarray:
+    """The blend's summed loss over the issue times an expert was awake at, less that expert's: (expert,)."""
+    issues, experts = says.shape
+    quantiles = np.broadcast_to(says.T[:, :, None, None, None], (experts, issues, 1, 1, len(LEVELS))).astype(np.float32)
+    blended = blend_rolling(quantiles, observed, arrivals, LEVELS).blended
+    awake = np.isfinite(quantiles[:, :, 0, 0, 0])
+    own = _loss(blended, observed)
+    return np.array(
+        [own[up].sum() - _loss(one[up], observed[up]).sum() for one, up in zip(quantiles, awake, strict=True)]
+    )
+
+
+@pytest.mark.parametrize("steps", [30, 120, 480])
+@pytest.mark.parametrize("kind", ["fixed", "drifting", "adversarial", "sleeping", "delayed"])
+def test_regret_grows_with_the_root_of_the_number_of_issue_times(steps: int, kind: str) -> None:
+    """Against every expert, over the issue times it was awake, with losses within 2 of each other.
+
+    The constant covers two layers of aggregation and the prior of the candidates; delayed outcomes cost the root of the
+    delay more (Joulani et al. 2013, Online learning under delayed feedback, ICML).
+    """
+    experts, worst = 4, -np.inf
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        says = rng.uniform(-1, 1, (steps, experts))
+        observed = rng.choice([-1.0, 1.0], steps)
+        if kind == "fixed":
+            says = np.tile([-0.9, -0.3, 0.3, 0.9], (steps, 1)) + 0.1 * says
+            observed = rng.choice([-1.0, 1.0], steps, p=[0.3, 0.7])
+        elif kind == "drifting":
+            says = np.clip(np.cumsum(0.2 * rng.normal(size=(steps, experts)), axis=0), -1, 1)
+        elif kind == "adversarial":
+            says = np.tile([-1.0, 1.0, -0.5, 0.5], (steps, 1))
+            observed = np.where((np.arange(steps) // 7) % 2, 1.0, -1.0)
+        elif kind == "sleeping":
+            says[rng.random(says.shape) < 0.4] = np.nan
+            says[:, 0] = 0.0
+        delay = 5 if kind == "delayed" else 1
+        regrets = _regrets(says, observed[:, None, None].astype(np.float32), np.arange(steps)[:, None] + delay)
+        worst = max(worst, regrets.max())
+    assert worst <= 3 * np.sqrt(delay * steps * np.log(experts))
+
+
+@pytest.mark.parametrize("scope", ["together", "one by one"])
+def test_outcomes_that_arrive_late_and_together_teach_the_same(scope: str) -> None:
+    experts, observed = _world(8, issues=40, leads=1)
+    arrivals = _at_once(40, 1) if scope == "one by one" else np.minimum((_at_once(40, 1) + 9) // 10 * 10, 40)
+    rolled = blend_rolling(experts, observed, arrivals, LEVELS)
+    other = blend_rolling(experts, observed, _at_once(40, 1), LEVELS)
+    # At issue time 30 both know the outcomes of all thirty before it.
+    assert np.array_equal(rolled.blended[30], other.blended[30])
+
+
+def test_an_expert_that_comes_late_and_is_best_is_found() -> None:
+    experts, observed = _world(9, experts=5, issues=120, leads=1)
+    experts = experts[::-1].copy()
+    experts[4, :60] = np.nan
+    rolled = blend_rolling(experts, observed, _at_once(120, 1), LEVELS)
+    late = slice(90, None)
+    assert rolled.weights[-1, 4, 0] > 1 / 5
+    assert _loss(rolled.blended[late], observed[late]).mean() <= 1.03 * _loss(experts[4, late], observed[late]).mean()
+
+
+def test_when_the_best_expert_changes_the_blend_follows() -> None:
+    experts, observed = _world(10, experts=3, issues=240, leads=1, worst=2.0)
+    turned = np.concatenate([experts[:, :120], experts[::-1, 120:]], axis=1)
+    rolled = blend_rolling(turned, observed, _at_once(240, 1), LEVELS)
+    late = slice(180, None)
+    assert _loss(rolled.blended[late], observed[late]).mean() <= 1.04 * _loss(turned[2, late], observed[late]).mean()

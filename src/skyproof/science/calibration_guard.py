@@ -44,8 +44,8 @@ _TENTH = float(ndtri(0.9))
 _LEAST_GAIN, _LARGEST_STEP = 0.06, 0.15
 #: A stretch's gain is this over the record's length: somewhat less than the inverse of how fast the share responds (4.4).
 _GAIN = 2.0
-#: The mean is shrunk this many times as strongly as the spread: bias is the experts' business, spread the blend's.
-_MEAN_PATIENCE = 3.0
+#: Of the square of a mean's normal score, this much is taken for chance (James and Stein's shrinkage).
+_CHANCE = 3.0
 #: Corrections stay within these: beyond, the forecast is of no use and no guard can help.
 _LARGEST_MEAN, _LARGEST_LOG_SPREAD, _LARGEST_LOG_STRETCH = 1.0, math.log(2.5), math.log(1.6)
 #: The guard weakens from the first to the second of these, in standard errors of the loss difference.
@@ -207,7 +207,9 @@ def current_correction(memory: GuardMemory, plan: GuardPlan, regime: int, group:
         sums = memory.sums[place, group]
         if sums[0] > 0:
             mean = sums[1] / sums[0]
-            trust = sums[0] / (sums[0] + _MEAN_PATIENCE * plan.patience)
+            # A mean that chance explains is left alone: bias is the experts' business, spread the blend's.
+            surprise = (mean - correction[0]) ** 2 * sums[0]
+            trust = max(1 - _CHANCE / max(surprise, 1e-9), 0.0) * sums[0] / (sums[0] + plan.patience)
             correction[0] += trust * (mean - correction[0])
             spread = 0.5 * math.log(max(sums[3] / sums[2] - 2 * correction[0] * mean + correction[0] ** 2, 1e-3))
             # The next case errs by what is not known of the mean and of the spread, too.
