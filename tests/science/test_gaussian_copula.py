@@ -160,8 +160,8 @@ def test_the_same_question_gets_the_same_members_and_another_run_gets_others():
 
 
 def test_coherent_members_beat_independent_ones_and_their_sums_are_calibrated():
-    """Learned from 200 cases, judged on 160 others of an autoregressive field."""
-    copula, truth = fit_gaussian_copula(simulate(200)), simulate(160, seed=2)
+    """Learned from 200 cases, judged on 120 others of an autoregressive field."""
+    copula, truth = fit_gaussian_copula(simulate(200)), simulate(120, seed=2)
     scores: dict[str, list[np.ndarray]] = {"coherent": [], "apart": []}
     inside = 0
     for case, observed in enumerate(truth):
@@ -172,7 +172,7 @@ def test_coherent_members_beat_independent_ones_and_their_sums_are_calibrated():
         for name, drawn in (("coherent", coherent), ("apart", apart)):
             members, cells = drawn.reshape(-1, 25), observed.ravel()
             scores[name].append(np.array([energy_score(members, cells), variogram_score(members, cells)]))
-        total = weighted_sum(draw(copula, 100, seed=f"case {case}"), np.ones(SITES)).sum(axis=1)[0]
+        total = weighted_sum(draw(copula, 60, seed=f"case {case}"), np.ones(SITES)).sum(axis=1)[0]
         low, high = scenario_quantiles(total)[[INDEX_P10, INDEX_P90]]
         inside += low <= observed[0].sum() <= high
     gain = np.array(scores["apart"]) - np.array(scores["coherent"])

@@ -56,7 +56,7 @@ def test_weighted_variogram_score_is_that_of_scoringrules():
 
 
 def test_many_members_and_dimensions_are_worked_in_blocks_with_the_same_result():
-    members, observed = drawn(3, (1, 300, 300))
+    members, observed = drawn(3, (1, 140, 270))
     theirs = scoringrules.es_ensemble(observed, members, m_axis=-1, v_axis=-2, backend="numpy")
     np.testing.assert_allclose(energy_score(members, observed), theirs, rtol=1e-10)
     theirs = scoringrules.vs_ensemble(observed, members, p=0.5, m_axis=-1, v_axis=-2, backend="numpy")

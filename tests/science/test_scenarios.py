@@ -186,7 +186,7 @@ def test_weighted_sum_is_a_product_of_matrices_and_unused_sites_may_be_missing()
     assert np.isnan(weighted_sum(scenarios, np.ones(3))).all()
 
 
-def correlated_world(cases=600, sites=12, seed=6):
+def correlated_world(cases=300, sites=12, seed=6):
     """Errors correlated over sites as exp(-distance): (case, site) truth, and an ensemble of the same process."""
     chance = np.random.default_rng(seed)
     root = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(np.arange(sites), np.arange(sites))) / 6))
@@ -203,7 +203,7 @@ def test_portfolio_sums_are_calibrated_from_scenarios_and_not_from_added_quantil
     inside = {"scenarios": 0, "added quantiles": 0, "independent": 0}
     added = quantiles[0, :, 0].sum(axis=0)
     for case in range(cases):
-        arguments = {"members": 100, "seed": f"case {case}", "variables": ("v",), "site_ids": ids}
+        arguments = {"members": 60, "seed": f"case {case}", "variables": ("v",), "site_ids": ids}
         template = ensemble_template([ensembles[case][None, :, None]])
         for name, drawn in (
             ("scenarios", scenarios_from_template(quantiles, template, **arguments)),

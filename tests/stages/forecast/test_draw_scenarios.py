@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,14 +18,14 @@ from skyproof.science.scenarios import scenario_quantiles
 from skyproof.stages.forecast.scenarios import draw_scenarios, sum_over_sites
 from tests.stages import toy_world
 
-LEARNED = toy_world.START + timedelta(days=36, hours=12)
-ISSUE = LEARNED + timedelta(days=4)
+LEARNED = toy_world.START + timedelta(days=24, hours=12)
+ISSUE = LEARNED + timedelta(days=2)
 TEMPLATES = ("copula", "ensemble", "history", "independent")
 
 
 def build(home, latest=None):
     archive = Archive.open(home)
-    toy_world.build_world(archive, latest=latest)
+    toy_world.build_world(archive, days=30, latest=latest)
     toy_world.learn(archive, as_of=LEARNED)
     return archive, toy_world.forecast(archive, ISSUE)
 
@@ -52,9 +53,9 @@ def test_nothing_later_than_the_issue_time_changes_the_members(world, cut, templ
     np.testing.assert_array_equal(drawn.values, draw_scenarios(short, same, members=23, template=template).values)
 
 
-def test_a_revised_cycle_and_revised_observations_change_nothing(tmp_path):
-    archive, run = build(tmp_path / "home")
-    with archive:
+def test_a_revised_cycle_and_revised_observations_change_nothing(cut, tmp_path):
+    run = cut[1]
+    with Archive.open(shutil.copytree(cut[0].home, tmp_path / "home")) as archive:
         before = {name: draw_scenarios(archive, run, members=9, template=name) for name in TEMPLATES}
         entry = next(entry for entry in run.inputs if entry.source_id == "ens")
         shape = (1, 3, len(toy_world.LEADS), 3, 5)
@@ -113,7 +114,7 @@ def test_what_is_present_is_taken_and_said(world):
     assert chosen.template["sources"] == {"ens": 5}
     alone = replace(run, inputs=tuple(entry for entry in run.inputs if entry.source_id != "ens"))
     history = draw_scenarios(archive, alone, members=5)
-    assert (history.template["kind"], history.template["days"]) == ("history", 40)
+    assert (history.template["kind"], history.template["days"]) == ("history", 26)
     copula = draw_scenarios(archive, run, members=5, template="copula")
     assert copula.template["release"] == run.release_id
     first = replace(alone, issue_time=toy_world.START, init_time=toy_world.START)
