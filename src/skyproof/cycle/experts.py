@@ -10,15 +10,18 @@ from skyproof.stages.forecast.emos_expert import EmosExpert
 from skyproof.stages.forecast.forest import ForestExpert
 from skyproof.stages.forecast.joint_emos_expert import JointEmosExpert
 
-#: Families whose distribution is not that of a first guess with an error, so that trees for quantiles earn their cost.
-_BOOSTED = ("bounded", "censored")
-
 
 def make_experts(cases: Cases) -> tuple[CaseExpert, ...]:
     """The experts for these cases, baselines last."""
-    experts: list[CaseExpert] = [CaseClimatology(), CasePersistence(), ForestExpert()]
-    if not cases.members or cases.variable.family in _BOOSTED:
-        experts.append(BoostingExpert())
+    experts: list[CaseExpert] = [
+        CaseClimatology(),
+        CasePersistence(),
+        ForestExpert(errors=False),
+        ForestExpert(errors=True),
+        BoostingExpert(errors=False),
+    ]
+    if cases.members:
+        experts.append(BoostingExpert(errors=True))
     experts += [EmosExpert(source) for source in cases.members]
     if len(cases.members) > 1:
         experts.append(JointEmosExpert())

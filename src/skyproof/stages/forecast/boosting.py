@@ -15,6 +15,7 @@ from skyproof.science.case_features import FeaturePlan, case_features
 from skyproof.stages.forecast.trees import (
     Rows,
     back_to_quantity,
+    day_marks,
     model_from_array,
     model_to_array,
     plan_for,
@@ -22,17 +23,17 @@ from skyproof.stages.forecast.trees import (
 )
 
 #: Levels grown; those between are interpolated on the normal scale.
-GROWN_LEVELS = np.array([0.02, 0.08, 0.2, 0.35, 0.5, 0.65, 0.8, 0.92, 0.98])
-_FEWEST_ROWS = 300
+GROWN_LEVELS = np.array([0.03, 0.15, 0.3, 0.5, 0.7, 0.85, 0.97])
+_FEWEST_ROWS, _FEWEST_ISSUES = 300, 12
 #: Last part of the training issue times on which the number of rounds is chosen, and the most rounds.
-_VALIDATION, _MOST_ROUNDS, _PATIENCE = 0.2, 300, 30
+_VALIDATION, _MOST_ROUNDS, _PATIENCE = 0.2, 160, 25
 _PARAMETERS = {
     "objective": "quantile",
-    "learning_rate": 0.07,
+    "learning_rate": 0.1,
     "feature_fraction_bynode": 0.25,
-    "bagging_fraction": 0.7,
+    "bagging_fraction": 0.45,
     "bagging_freq": 1,
-    "max_bin": 127,
+    "max_bin": 63,
     "num_threads": 1,
     "deterministic": True,
     "force_row_wise": True,
@@ -44,23 +45,32 @@ _PARAMETERS = {
 class BoostingExpert:
     """One boosted model per grown level, all of the same length; implements ``CaseExpert``.
 
+    Args:
+        errors: learn the standardised errors of the first guess, not the quantity.
+
     Source:
         Ke et al. (2017), LightGBM, Advances in Neural Information Processing Systems 30.
     """
 
-    name = "boosting"
+    #: Learns again when its record has grown by this share: it is dear, and half a season changes it little.
+    growth = 0.25
 
-    def __init__(self) -> None:
+    def __init__(self, *, errors: bool) -> None:
+        self.name = "error_boosting" if errors else "boosting"
+        self._errors = errors
         self._plan: FeaturePlan | None = None
         self._models: list[lightgbm.Booster] = []
+        self._left_out: NDArray[np.intp] = np.empty(0, dtype=np.intp)
 
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Grow the models; with too few rows, or where no round helps on later issue times, it stays asleep."""
         self._plan = plan_for(cases)
         self._models = []
-        _, rows = training_rows(cases, as_of, self._plan)
-        if len(rows.target) < _FEWEST_ROWS or len(np.unique(rows.issue)) < 20:
+        rows = training_rows(cases, as_of, self._plan, errors=self._errors)
+        if len(rows.target) < _FEWEST_ROWS or len(np.unique(rows.issue)) < _FEWEST_ISSUES:
             return
+        self._left_out = day_marks(rows)
+        rows.features[:, self._left_out] = 0.0
         parameters = _PARAMETERS | {
             "num_leaves": 31 if len(rows.target) > 20_000 else 15,
             "min_data_in_leaf": int(np.clip(len(rows.target) // 500, 20, 100)),
@@ -78,22 +88,25 @@ class BoostingExpert:
         if not self._models or self._plan is None:
             return np.full(shape, np.nan, dtype=np.float32)
         _, features = case_features(cases, self._plan)
+        features[..., self._left_out] = 0.0
         flat = features.reshape(-1, features.shape[-1])
         grown = np.stack([np.asarray(model.predict(flat)) for model in self._models], axis=1)
         grown.sort(axis=1)
-        return back_to_quantity(cases, between_levels(grown, GROWN_LEVELS, levels).reshape(shape))
+        return back_to_quantity(cases, between_levels(grown, GROWN_LEVELS, levels).reshape(shape), errors=self._errors)
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """The models and the plan of features."""
         if not self._models or self._plan is None:
             return {}
         models = {f"model{number}": model_to_array(model) for number, model in enumerate(self._models)}
-        return {**models, **self._plan.to_arrays()}
+        return {**models, "left_out": self._left_out, **self._plan.to_arrays()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take them back."""
         self._models = [model_from_array(state[f"model{k}"]) for k in range(len(GROWN_LEVELS))] if state else []
         self._plan = FeaturePlan.from_arrays(state) if state else None
+        if state:
+            self._left_out = state["left_out"]
 
 
 def between_levels(grown: NDArray[Any], at: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -125,4 +138,4 @@ def _choose_rounds(rows: Rows, parameters: Mapping[str, Any]) -> int:
 
 
 def _dataset(features: NDArray[np.float32], target: NDArray[np.float32]) -> lightgbm.Dataset:
-    return lightgbm.Dataset(features, target, params={"verbosity": -1, "max_bin": 127}, free_raw_data=False)
+    return lightgbm.Dataset(features, target, params={"verbosity": -1, "max_bin": 63}, free_raw_data=False)

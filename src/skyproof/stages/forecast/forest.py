@@ -15,7 +15,6 @@ from skyproof.science.leaf_histograms import fill_leaves, histogram_edges, leaf_
 from skyproof.stages.forecast.trees import (
     back_to_quantity,
     day_marks,
-    learns_errors,
     model_from_array,
     model_to_array,
     plan_for,
@@ -41,11 +40,18 @@ _PARAMETERS = {
 
 
 class ForestExpert:
-    """Quantile regression forest over all sources, predictors and recent errors; implements ``CaseExpert``."""
+    """Quantile regression forest over all sources, predictors and recent errors; implements ``CaseExpert``.
 
-    name = "forest"
+    Args:
+        errors: learn the standardised errors of the first guess, not the quantity.
+    """
 
-    def __init__(self) -> None:
+    #: Learns again when its record has grown by this share.
+    growth = 0.12
+
+    def __init__(self, *, errors: bool) -> None:
+        self.name = "error_forest" if errors else "forest"
+        self._errors = errors
         self._plan: FeaturePlan | None = None
         self._model: lightgbm.Booster | None = None
         self._edges: NDArray[np.float64] = np.empty(0)
@@ -55,14 +61,14 @@ class ForestExpert:
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Grow the trees; with fewer than 60 rows the forest stays asleep."""
         self._plan = plan_for(cases)
-        _, rows = training_rows(cases, as_of, self._plan)
+        rows = training_rows(cases, as_of, self._plan, errors=self._errors)
         if len(rows.target) < _FEWEST_ROWS:
             self._model = None
             return
         self._left_out = day_marks(rows)
         rows.features[:, self._left_out] = 0.0
         # An error that was standardised has little left to explain: larger leaves. A quantity itself has much.
-        smallest = max(len(rows.target) // 2000, 12 if learns_errors(cases) else 8)
+        smallest = max(len(rows.target) // 2000, 12 if self._errors else 8)
         leaves = int(np.clip(len(rows.target) // (2 * smallest), 8, 511))
         parameters = _PARAMETERS | {"num_leaves": leaves, "min_data_in_leaf": smallest}
         data = lightgbm.Dataset(rows.features, rows.target, params={"verbosity": -1, "max_bin": 127})
@@ -79,7 +85,7 @@ class ForestExpert:
         features[..., self._left_out] = 0.0
         leaves = self._leaves(features.reshape(-1, features.shape[-1]))
         quantiles = leaf_quantiles(leaves, self._shares, self._edges, np.asarray(levels, dtype=np.float64))
-        return back_to_quantity(cases, quantiles.reshape(shape))
+        return back_to_quantity(cases, quantiles.reshape(shape), errors=self._errors)
 
     def _leaves(self, features: NDArray[np.float32]) -> NDArray[np.int32]:
         assert self._model is not None

@@ -1,8 +1,8 @@
 """What both tree experts share: which rows they learn from, which target, how a model becomes arrays.
 
-They learn how wrong the first guess was, in units of its own scale (a forecast quantity), or the quantity itself where it is
-bounded and nobody forecasts it (a power). Sources are dropped at random in training, so that a forecast without one of
-them is nothing new.
+They learn either how wrong the first guess was, in units of its own scale, or the quantity itself: the first needs fewer
+cases, the second is free of the first guess's form, and together they are better than either. Sources are dropped at
+random in training, so that a forecast without one of them is nothing new.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skyproof.science.case_features import FeaturePlan, case_features, plan_feat
 Floats = NDArray[np.float32]
 
 #: Rows learned from at most: more change the third digit and cost time in proportion.
-MOST_ROWS = 160_000
+MOST_ROWS = 120_000
 #: Share of the training rows in which a source is made to be missing.
 _DROPPED_ROWS = 0.06
 #: Fewer issue times than this, with at least so many cases each, and features that vary by more than this share between
@@ -54,14 +54,16 @@ def day_marks(rows: Rows) -> NDArray[np.intp]:
     return np.flatnonzero(~(between < _LARGEST_BETWEEN))
 
 
-def learns_errors(cases: Cases) -> bool:
-    """Whether the target is the standardised error of the first guess rather than the quantity itself."""
-    return bool(cases.members) and cases.variable.family not in ("bounded", "censored")
+def training_rows(cases: Cases, as_of: np.datetime64, plan: FeaturePlan, *, errors: bool) -> Rows:
+    """Rows of all known cases with a first guess, thinned evenly where there are too many.
 
-
-def training_rows(cases: Cases, as_of: np.datetime64, plan: FeaturePlan) -> tuple[tuple[str, ...], Rows]:
-    """Rows of all known cases with a first guess, thinned evenly where there are too many."""
-    target = target_of(cases)
+    Args:
+        cases: with a first guess.
+        as_of: what arrived later is not known.
+        plan: which features to make.
+        errors: learn standardised errors of the first guess, not the quantity.
+    """
+    target = target_of(cases, errors=errors)
     use = cases.known(as_of) & np.isfinite(target)
     flat = np.flatnonzero(use)
     if len(flat) > MOST_ROWS:
@@ -70,20 +72,20 @@ def training_rows(cases: Cases, as_of: np.datetime64, plan: FeaturePlan) -> tupl
     rows = features.reshape(-1, features.shape[-1])[flat]
     issue = flat // (use.shape[1] * use.shape[2])
     _drop_sources(rows, names, tuple(cases.members))
-    return names, Rows(rows, target.reshape(-1)[flat].astype(np.float32), issue)
+    return Rows(rows, target.reshape(-1)[flat].astype(np.float32), issue)
 
 
-def target_of(cases: Cases) -> Floats:
-    """What is learned: standardised errors, or observations."""
-    if learns_errors(cases):
+def target_of(cases: Cases, *, errors: bool) -> Floats:
+    """What is learned: standardised errors, or observations; NaN without a first guess."""
+    if errors:
         return np.asarray((cases.observed - cases.recent["guess"]) / cases.recent["guess_scale"])
-    return np.asarray(cases.observed)
+    return np.where(np.isfinite(cases.recent["guess"]), cases.observed, np.nan)
 
 
-def back_to_quantity(cases: Cases, quantiles: Floats) -> Floats:
+def back_to_quantity(cases: Cases, quantiles: Floats, *, errors: bool) -> Floats:
     """Quantiles of the target (issue, lead, site, level) as quantiles of the quantity; NaN without a first guess."""
     guess, scale = cases.recent["guess"][..., None], cases.recent["guess_scale"][..., None]
-    if learns_errors(cases):
+    if errors:
         return np.asarray(guess + scale * quantiles, dtype=np.float32)
     return np.where(np.isfinite(guess), quantiles, np.nan).astype(np.float32)
 

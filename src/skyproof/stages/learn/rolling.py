@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from skyproof.domain.cases import Cases, RolledForecasts
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import CaseExpert
-from skyproof.science.calibration_guard import guard_rolling, make_guard_plan
 from skyproof.science.first_guess import guess_quantiles, with_first_guess
 from skyproof.science.online_regression import group_leads
 from skyproof.science.quantile_functions import clip_to_limits, drop_traces
 from skyproof.science.rolling_blend import arrival_order, blend_rolling
+from skyproof.science.spread_guard import guard_spread
 
 Floats = NDArray[np.float32]
 Refit = Literal["daily", "weekly", "monthly", "auto"]
@@ -42,10 +42,14 @@ _FALLBACKS = ("climatology", "persistence")
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Issue times [start, end) answered by experts that knew what had arrived at the issue time ``start``."""
+    """Issue times [start, end) answered by experts that knew what had arrived at the issue time ``start``.
+
+    ``days``: issue times of the record then.
+    """
 
     start: int
     end: int
+    days: int
 
 
 def roll_forecasts(
@@ -114,7 +118,7 @@ def plan_blocks(cases: Cases, start: int, *, growth: float) -> tuple[_Block, ...
     blocks, begin = [], start
     for issue in range(start + 1, len(cases.issue_times) + 1):
         if issue == len(cases.issue_times) or days[issue] >= max(days[begin] * (1 + growth), days[begin] + 1):
-            blocks.append(_Block(begin, issue))
+            blocks.append(_Block(begin, issue, int(days[begin])))
             begin = issue
     return tuple(blocks)
 
@@ -134,16 +138,20 @@ def _ask_in_blocks(
     )
     fit_seconds = {expert.name: 0.0 for expert in experts}
     predict_seconds = dict(fit_seconds)
+    fitted_days = [-1] * len(experts)
     for done, block in enumerate(blocks):
         as_of = cases.issue_times[block.start]
         past, now = cases.take(slice(0, block.start)), cases.take(slice(block.start, block.end))
         for number, expert in enumerate(experts):
             progress("learn and forecast", done * len(experts) + number, len(blocks) * len(experts))
+            learns = block.days >= fitted_days[number] * (1 + getattr(expert, "growth", 0.0))
+            fitted_days[number] = block.days if learns else fitted_days[number]
             key = None if memory is None else memory / f"{number:02d}-{block.start:06d}.npz"
             answer = None if key is None else _recall(key, expert)
             if answer is None:
                 began = time.perf_counter()
-                expert.fit(past, as_of)
+                if learns:
+                    expert.fit(past, as_of)
                 fitted = time.perf_counter()
                 answer = within(now, expert.predict(now, levels))
                 fit_seconds[expert.name] += fitted - began
@@ -177,9 +185,5 @@ def _blend_and_guard(cases: Cases, names: Sequence[str], answers: Floats, levels
     # Believed twice as bad as the others until they prove better: there for the day on which nothing else speaks.
     scores = np.array([2.0 if name in _FALLBACKS else 1.0 for name in np.array(names)[blended]])
     joined = blend_rolling(answers[blended], cases.observed, arrivals, levels, prior_scores=scores).blended
-    variable = cases.variable
-    plan = make_guard_plan(levels, lower=variable.lower, upper=variable.upper)
-    guarded = guard_rolling(
-        within(cases, joined), cases.observed, arrivals, plan, lead_groups=group_leads(len(cases.lead_hours), most=4)
-    )
-    return within(cases, guarded.quantiles)
+    groups = group_leads(len(cases.lead_hours), most=4)
+    return within(cases, guard_spread(within(cases, joined), cases.observed, arrivals, levels, lead_groups=groups))
