@@ -244,3 +244,13 @@ def _plain_moved(given: np.ndarray, correction: np.ndarray) -> np.ndarray:
 def test_a_quantile_at_a_level_given_is_that_quantile() -> None:
     values = np.sort(np.random.default_rng(9).normal(size=21))
     assert [quantile_at(values, NORMAL, score) for score in NORMAL] == pytest.approx(values)
+
+
+def test_arrays_of_other_cells_and_lone_levels_are_refused() -> None:
+    forecasts, observed = _series(10, issues=4)
+    with pytest.raises(ValueError, match="observed: got shape"):
+        guard_rolling(forecasts, observed[:3], _next(4), PLAN)
+    with pytest.raises(ValueError, match="too few for"):
+        guard_rolling(forecasts, observed, _next(4), PLAN, regimes=np.ones((4, 1), dtype=int), memory=empty_guard(1, 1))
+    with pytest.raises(ValueError, match="at least two levels"):
+        make_guard_plan(np.array([0.5]))

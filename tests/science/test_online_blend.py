@@ -78,6 +78,15 @@ def test_the_state_of_another_version_is_refused() -> None:
         blend.weights({"excess": np.zeros((2, 1, 1, 21))}, np.array([True, True]))
 
 
+def test_experts_of_another_shape_are_refused() -> None:
+    blend = BernsteinBlend()
+    state = blend.initial_state(2, 1, 1)
+    with pytest.raises(ValueError, match="experts: got shape"):
+        blend.combine(state, np.zeros((3, 1, 1, 1, 21), dtype=np.float32))
+    with pytest.raises(ValueError, match="observed: got shape"):
+        blend.update(state, np.zeros((2, 1, 1, 1, 21), dtype=np.float32), np.zeros((1, 2, 1), dtype=np.float32))
+
+
 def test_held_out_scores_set_the_first_weights() -> None:
     blend = BernsteinBlend(np.array([0.5]))
     state = blend.initial_state(2, 1, 1, prior=np.array([[1.0, 2.0]]))

@@ -278,3 +278,25 @@ def test_when_the_best_expert_changes_the_blend_follows() -> None:
     rolled = blend_rolling(turned, observed, _at_once(240, 1), LEVELS)
     late = slice(180, None)
     assert _loss(rolled.blended[late], observed[late]).mean() <= 1.04 * _loss(turned[2, late], observed[late]).mean()
+
+
+def test_arrays_of_other_cells_are_refused() -> None:
+    experts, observed = _world(11, issues=5)
+    with pytest.raises(ValueError, match="observed: got shape"):
+        blend_rolling(experts, observed[:, :1], _at_once(5, 3), LEVELS)
+    with pytest.raises(ValueError, match="levels: got shape"):
+        blend_rolling(experts, observed, _at_once(5, 3), LEVEL_ARRAY)
+    memory = blend_rolling(experts[:3], observed, _at_once(5, 3), LEVELS).memory
+    with pytest.raises(ValueError, match="memory: got shape"):
+        blend_rolling(experts, observed, _at_once(5, 3), LEVELS, memory=memory)
+
+
+@pytest.mark.parametrize(("experts", "issues", "sites"), [(1, 3, 1), (1, 3, 2), (2, 1, 2), (2, 3, 0)])
+def test_the_smallest_problems_have_answers(experts: int, issues: int, sites: int) -> None:
+    quantiles, observed = _world(12, experts=experts, issues=issues, sites=sites)
+    rolled = blend_rolling(quantiles.astype(np.float64), observed, _at_once(issues, 3), LEVELS)
+    assert rolled.blended.shape == quantiles.shape[1:]
+    if experts == 1:
+        assert rolled.blended == pytest.approx(quantiles[0], abs=1e-5)
+    nothing = blend_rolling(quantiles, np.full_like(observed, np.nan), _at_once(issues, 3), LEVELS)
+    assert nothing.weights == pytest.approx(1 / experts)

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from skyproof.science.compiled import compiled
+from skyproof.science.compiled import check_shape, compiled, plain_array
 from skyproof.science.guard_kernels import (
     mean_loss,
     mean_moments,
@@ -103,8 +103,14 @@ def make_guard_plan(
     forgetting: float = 0.015,
     patience: float = 20.0,
 ) -> GuardPlan:
-    """The guard's settings for quantile levels and a variable's limits."""
+    """The guard's settings for quantile levels and a variable's limits.
+
+    Raises:
+        ValueError: fewer than two levels.
+    """
     levels = np.array(levels, dtype=np.float64)
+    if len(levels) < 2:
+        raise ValueError("a guard needs at least two levels to know a spread")
     edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [1.0]])
     limits = np.array([-np.inf if lower is None else lower, np.inf if upper is None else upper])
     return GuardPlan(levels, np.diff(edges), ndtri(levels), limits, forgetting, patience)
@@ -137,19 +143,29 @@ def guard_rolling(
         regimes: (issue, lead), number of the regime each forecast was made in; None: always the same.
         lead_groups: (lead,), number of the group of each lead; None: all in one.
         memory: what was learned before, to go on from.
+
+    Raises:
+        ValueError: two arrays differ in a shared dimension, or the memory has not all regimes and groups.
     """
     issues, leads = arrivals.shape
     regimes = np.zeros((issues, leads), dtype=np.intp) if regimes is None else regimes
     groups = np.zeros(leads, dtype=np.intp) if lead_groups is None else lead_groups
+    check_shape("observed", observed.shape, forecasts.shape[:3])
+    check_shape("levels", plan.levels.shape, forecasts.shape[3:])
+    check_shape("arrivals and lead_groups", (*arrivals.shape, len(groups)), (*forecasts.shape[:2], forecasts.shape[1]))
+    check_shape("regimes", regimes.shape, arrivals.shape)
+    wanted = int(regimes.max(initial=0)) + 1, int(groups.max(initial=0)) + 1
     if memory is None:
-        memory = empty_guard(int(regimes.max(initial=0)) + 1, int(groups.max(initial=0)) + 1)
+        memory = empty_guard(*wanted)
     else:
+        if memory.sums.shape[0] <= wanted[0] or memory.sums.shape[1] < wanted[1]:
+            raise ValueError(f"the memory has shape {memory.sums.shape[:2]}, too few for {wanted} regimes and groups")
         memory = GuardMemory(*(part.copy() for part in memory))
     quantiles = np.empty_like(forecasts, dtype=np.float32, order="C")
     strength = np.empty((issues, leads), dtype=np.float32)
     correction = np.empty((issues, leads, 4), dtype=np.float32)
     known = np.maximum(arrivals, np.arange(issues)[:, None] + 1)
-    given = (np.require(forecasts, requirements=["C", "W"]), np.require(observed, requirements=["C", "W"]))
+    given = (plain_array(forecasts), plain_array(observed))
     places = (known, regimes.astype(np.int64), groups.astype(np.int64))
     _walk(memory, plan, given, places, (quantiles, strength, correction))
     return GuardedForecasts(quantiles, strength, correction, memory)

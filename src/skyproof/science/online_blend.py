@@ -31,6 +31,7 @@ from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.science.blend_kernels import all_lead_weights, combine_leads, learn_leads
 from skyproof.science.blend_memory import Memory, Plan, empty_memory, smooth_over_leads
 from skyproof.science.blend_plan import make_plan, prior_weights
+from skyproof.science.compiled import check_shape
 
 Floats = NDArray[Any]
 State = Mapping[str, NDArray[Any]]
@@ -57,6 +58,7 @@ class BernsteinBlend:
 
     def combine(self, state: State, experts: NDArray[np.float32]) -> NDArray[np.float32]:
         """Blended quantiles (variable, site, lead, level), sorted; NaN where every expert sleeps."""
+        self._check(state, experts)
         blended = np.empty(experts.shape[1:], dtype=np.float32)
         for variable, memory in enumerate(_memories(state)):
             weights = all_lead_weights(memory, self._plan)
@@ -66,6 +68,8 @@ class BernsteinBlend:
 
     def update(self, state: State, experts: NDArray[np.float32], observed: NDArray[np.float32]) -> State:
         """The state after the observations of one issue time were seen. Leads without any keep theirs."""
+        self._check(state, experts)
+        check_shape("observed", observed.shape, experts.shape[1:4])
         memories = [Memory(*(part.copy() for part in memory)) for memory in _memories(state)]
         for variable, memory in enumerate(memories):
             leads = np.flatnonzero(np.isfinite(observed[variable]).any(axis=0))
@@ -74,6 +78,11 @@ class BernsteinBlend:
                 by_lead = _writeable(experts[:, variable]).transpose(0, 2, 1, 3)
                 learn_leads(memory, self._plan, weights, by_lead, _writeable(observed[variable]).T, leads)
         return _state(memories)
+
+    def _check(self, state: State, experts: NDArray[np.float32]) -> None:
+        leads, count = _prior(state).shape[1:]
+        wanted = (count, len(state["prior"]), experts.shape[2], leads, len(self._plan.levels))
+        check_shape("experts", experts.shape, wanted)
 
     def weights(self, state: State, awake: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Mean weights over levels (expert, variable, lead) when the experts of mask ``awake`` (expert,) are present."""
@@ -97,12 +106,16 @@ def _state(memories: list[Memory]) -> State:
     }
 
 
+def _prior(state: State) -> Floats:
+    """The state's prior (variable, lead, expert), of which all other arrays have the shape."""
+    if set(state) != {name for name in Memory._fields if not name.startswith("site_")}:
+        raise StoreUnavailableError("the blend's state was made by another version of it", hint="learn a new release")
+    return state["prior"]
+
+
 def _memories(state: State) -> list[Memory]:
     """One memory per variable; views of the state."""
-    wanted = {name for name in Memory._fields if not name.startswith("site_")}
-    if set(state) != wanted:
-        raise StoreUnavailableError("the blend's state was made by another version of it", hint="learn a new release")
-    leads, experts = state["prior"].shape[1:]
+    leads, experts = _prior(state).shape[1:]
     sites = {
         "site_pull": (leads, 0, experts),
         "site_centre": (leads, 0, experts),
@@ -113,10 +126,11 @@ def _memories(state: State) -> list[Memory]:
     empty = {name: np.zeros(shape) for name, shape in sites.items()}
     arrays = {name: _writeable(np.ascontiguousarray(values)) for name, values in state.items()}
     return [
-        Memory(**{name: arrays[name][variable] for name in wanted}, **empty) for variable in range(len(state["prior"]))
+        Memory(**{name: values[variable] for name, values in arrays.items()}, **empty)
+        for variable in range(len(state["prior"]))
     ]
 
 
 def _writeable(values: Floats) -> Floats:
     """The same array, or a copy of one that may not be written: compiled code treats the two as different types."""
-    return values if values.flags.writeable else values.copy()
+    return np.require(values, requirements=["W"])

@@ -12,7 +12,7 @@ from skyproof.domain.times import Instants
 from skyproof.science.blend_kernels import all_lead_weights, combine_leads, learn_leads
 from skyproof.science.blend_memory import Memory, Plan, empty_memory, mean_over_levels, smooth_over_leads
 from skyproof.science.blend_plan import make_plan, prior_weights
-from skyproof.science.compiled import compiled
+from skyproof.science.compiled import check_shape, compiled, plain_array
 
 Floats = NDArray[Any]
 
@@ -67,27 +67,30 @@ def blend_rolling(
         memory: what was learned before, to go on from; instead of ``prior_scores``.
         plan: settings other than those of :func:`make_plan`.
 
+    Raises:
+        ValueError: two arrays differ in a shared dimension.
+
     Source:
         See :mod:`skyproof.science.online_blend`.
     """
     count, issues, leads, sites, _ = experts.shape
     plan = make_plan(levels) if plan is None else plan
+    check_shape("levels", plan.levels.shape, experts.shape[4:])
+    check_shape("observed", observed.shape, experts.shape[1:4])
+    check_shape("arrivals", arrivals.shape, experts.shape[1:3])
     if memory is None:
         prior = prior_weights(prior_scores, count, leads)
         memory = empty_memory(prior, plan, sites if sites > 1 else 0)
     else:
+        check_shape("memory", memory.excess.shape[::2] + memory.excess.shape[3:], (leads, count, len(plan.levels)))
+        check_shape("sites of memory", memory.site_size.shape[1:], (sites if memory.site_size.size else 0,))
         memory = Memory(*(part.copy() for part in memory))
     blended = np.empty(experts.shape[1:], dtype=np.float32)
     weights = np.empty((issues, count, leads), dtype=np.float32)
     # What was observed at the very issue time (a lead of nothing) is learned from at the next.
     known = np.maximum(arrivals, np.arange(issues)[:, None] + 1)
-    _walk(memory, plan, _plain(experts), (_plain(observed), known), blended, weights)
+    _walk(memory, plan, plain_array(experts), (plain_array(observed), known), blended, weights)
     return RolledBlend(blended, weights, memory)
-
-
-def _plain(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The same array if it is contiguous and may be written, else a copy: compiled code treats them as different types."""
-    return np.require(values, requirements=["C", "W"])
 
 
 @compiled
