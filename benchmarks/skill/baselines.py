@@ -140,8 +140,8 @@ def keep(table: Table, name: str, baseline: Baseline, folder: Path) -> None:
         score=scores(said, observed, table.levels)
     )
     result["covered"] = np.where(np.isfinite(result["score"]), covered(said, observed, table.levels), np.nan)
-    for position, level in enumerate(table.levels):
-        result[f"q{level:g}"] = said[:, position].astype(np.float32)
+    columns = {f"q{level:g}": said[:, k].astype(np.float32) for k, level in enumerate(table.levels)}
+    result = pd.concat([result, pd.DataFrame(columns, index=result.index)], axis=1)
     place = folder / table.name
     place.mkdir(parents=True, exist_ok=True)
     result.to_parquet(place / f"{name}.parquet", index=False)

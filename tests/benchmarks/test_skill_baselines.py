@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from skyproof.science.scores import crps_from_quantiles
 pd = pytest.importorskip("pandas", reason="the baselines work on data frames")
 
 from benchmarks.skill.bma import mixture_quantiles  # noqa: E402
-from benchmarks.skill.compare import compare  # noqa: E402
+from benchmarks.skill.compare import against_all, as_markdown, compare  # noqa: E402
 from benchmarks.skill.csg import csg_crps, gamma_quantiles  # noqa: E402
 from benchmarks.skill.emos_fit import CENSORED_LOGISTIC, GAUSSIAN, censored_logistic, fit_emos  # noqa: E402
 from benchmarks.skill.emos_roll import emos  # noqa: E402
@@ -145,3 +146,25 @@ def test_a_forecast_with_half_the_score_has_a_ratio_of_one_half() -> None:
     ratio = compare(theirs.assign(score=theirs["score"] / 2), theirs, "twice")
     assert ratio.value == pytest.approx(0.5)
     assert ratio.low <= 0.5 <= ratio.high < 1
+
+
+def test_forecasts_at_other_levels_are_compared_at_those_both_have(tmp_path: Path) -> None:
+    days = pd.date_range("2020-01-01", periods=40)
+    y = CHANCE.normal(size=40)
+    ours = pd.DataFrame({"site": "a", "valid_time": days, "lead": np.tile([12, 24], 20), "observed": y})
+    theirs = ours.assign(**{f"q{p:g}": np.float32(stats.norm.ppf(p)) for p in PRODUCT_LEVELS}, score=0.0)
+    theirs.to_parquet(tmp_path / "normal.parquet")
+    said = pd.DataFrame({f"q{p:g}": np.full(40, stats.norm.ppf(p), np.float32) for p in HUNDREDTHS})
+    ours = pd.concat([ours, said], axis=1)
+    ratios = against_all(ours, tmp_path, ((1, 12), (13, 24)))
+    assert [(r.leads, r.cases) for r in ratios] == [("all", 40), ("1-12", 20), ("13-24", 20)]
+    assert all(r.value == pytest.approx(1) for r in ratios)
+    assert "| normal | all | 40 |" in as_markdown("set", ratios)
+
+
+def test_forecasts_of_something_else_are_not_compared(tmp_path: Path) -> None:
+    days = pd.date_range("2020-01-01", periods=5)
+    ours = pd.DataFrame({"site": "a", "valid_time": days, "lead": 24, "observed": 280.0, "q0.5": 280.0})
+    ours.assign(observed=7.0).to_parquet(tmp_path / "celsius.parquet")
+    with pytest.raises(ValueError, match="not the same unit"):
+        against_all(ours, tmp_path)
