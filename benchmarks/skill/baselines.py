@@ -65,8 +65,13 @@ def best_window(
 
 
 def long_record(table: Table, makes: dict[str, Fit]) -> tuple[np.ndarray, str]:
-    """The best of several fits on everything known, refitted each month."""
-    return _best(table, {name: roll(table, fit, refit=max(table.refit, DAY)) for name, fit in makes.items()})
+    """The best of several fits on everything known, and on the last year and two, refitted as the table says."""
+    tried = {}
+    for name, fit in makes.items():
+        tried[name] = roll(table, fit)
+        for days in (365, 730):
+            tried[f"{name}, {days} days"] = roll(table, fit, known=last_days(table, days))
+    return _best(table, tried)
 
 
 def blend(table: Table) -> tuple[np.ndarray, str]:
@@ -83,13 +88,26 @@ def blend(table: Table) -> tuple[np.ndarray, str]:
 
 def lightgbm(table: Table, leave_out: tuple[str, ...] = ()) -> tuple[np.ndarray, str]:
     growth = tune_boosted(table, leave_out=leave_out)
-    return roll(table, boosted(table, growth, leave_out=leave_out)), str(growth)
+    return roll(table, boosted(table, growth, leave_out=leave_out), refit=_seldom(table)), str(growth)
 
 
 def forest(table: Table) -> tuple[np.ndarray, str]:
     leaf, share = tune_forest(table)
-    step = max(table.refit, MONTH) if len(table.frame) > 20_000 and table.refit > DAY else table.refit
+    step = max(_seldom(table), MONTH) if len(table.frame) > 20_000 else _seldom(table)
     return roll(table, grow_forest(table, leaf, share=share), refit=step), f"leaf {leaf}, share {share}"
+
+
+def shifted_gamma(table: Table) -> tuple[np.ndarray, str]:
+    """Trained on all seasons, or on the cases within 45 days of the season (as published)."""
+    tried = {"all seasons": csg(table), "45 days": csg(table, season_days=45)}
+    return _best(
+        table, {name: roll(table, fit, refit=MONTH if "45" in name else _seldom(table)) for name, fit in tried.items()}
+    )
+
+
+def isotonic(table: Table, *, regression: bool) -> tuple[np.ndarray, str]:
+    """Isotonic distributional regression on one index."""
+    return roll(table, idr(table, regression=regression), refit=max(_seldom(table), 7 * DAY)), ""
 
 
 def choose(table: Table) -> dict[str, Baseline]:
@@ -101,7 +119,9 @@ def choose(table: Table) -> dict[str, Baseline]:
     long = (table.start - table.frame["valid_time"].min()) > pd.Timedelta(days=500)
     single = {name: partial(raw, source=name) for name in table.sources} if len(table.sources) > 1 else {}
     result: dict[str, Baseline] = {"raw": raw, **{f"raw_{name}": baseline for name, baseline in single.items()}}
-    result["emos_pooled"] = lambda t: best_window(t, lambda: emos(t))
+    alone = table.frame["site"].nunique() == 1
+    windows = (*WINDOWS, 120, 365) if alone else WINDOWS
+    result["emos_pooled"] = lambda t: best_window(t, lambda: emos(t), windows=windows)
     if table.frame["site"].nunique() > 1:
         often = DAY if table.frame["site"].nunique() < 5 else table.refit
         result["emos_site"] = lambda t: best_window(
@@ -116,14 +136,14 @@ def choose(table: Table) -> dict[str, Baseline]:
     if table.kind == "temperature" and table.features:
         result["emos_boosted"] = lambda t: long_record(t, {"all known": boosted_emos(t)})
     if table.kind == "precipitation":
-        result["csg"] = lambda t: long_record(t, {"all seasons": csg(t), "45 days": csg(t, season_days=45)})
+        result["csg"] = shifted_gamma
     if len(table.sources) > 1:
         result["blend"] = blend
     for name in table.sources if table.name.startswith("us-airports") else ():
         result[f"emos_{name}"] = lambda t, n=name: best_window(t, lambda: emos(t, sources=(n,)))
         result[f"emos_{name}_debiased"] = lambda t, n=name: best_window(t, lambda: emos(t, sources=(n,), debias=True))
-    result["idr_mean"] = lambda t: (roll(t, idr(t, regression=False)), "")
-    result["idr_index"] = lambda t: (roll(t, idr(t, regression=True)), "")
+    result["idr_mean"] = partial(isotonic, regression=False)
+    result["idr_index"] = partial(isotonic, regression=True)
     result["lightgbm"] = lightgbm
     result["forest"] = forest
     return result
@@ -171,6 +191,12 @@ def summarise(folder: Path) -> None:
                 f"| {line['seconds']} | {leads} | {line['note']} |"
             )
     (folder / "summary.md").write_text("\n".join(text) + "\n")
+
+
+def _seldom(table: Table) -> pd.Timedelta:
+    """How often what is slow to fit is fitted: each quarter where years of record lie behind years of scoring."""
+    years = table.frame["valid_time"].max() - table.start > 800 * DAY
+    return max(table.refit, 90 * DAY) if years else table.refit
 
 
 def _best(table: Table, tried: dict[str, np.ndarray]) -> tuple[np.ndarray, str]:

@@ -62,7 +62,7 @@ def emos(
                     v[old_rows],
                     y[old_rows],
                     nonnegative=nonnegative,
-                    log_link=seasonal or rain,
+                    log_link=seasonal,
                     start=start,
                 )
                 x, v = _designs(frame, new[:, present], _spread_of(new_spread, new, present), seasonal, mean_only)

@@ -179,7 +179,7 @@ def load_gefcom2012_wind(root: Path) -> list[Table]:
     return [
         Table(
             "gefcom2012-wind", "power", _ordered(frame), {}, ("u", "v", "ws", "wd", "ws_older", "power_now"), start,
-            lower=0.0, upper=1.0, lead_groups=((1, 12), (13, 24), (25, 36), (37, 48)),
+            lower=0.0, upper=1.0, lead_groups=((1, 12), (13, 24), (25, 36), (37, 48)), refit=60 * DAY,
         )
     ]  # fmt: skip
 
