@@ -141,7 +141,7 @@ class Runs:
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise NoRunError(message, hint="skyproof forecast makes one")
+            raise NoRunError(message, hint="skyproof forecast makes one; GET /v1/runs lists what there is")
         return _to_run(rows_as_dicts([row])[0])
 
 

@@ -60,9 +60,11 @@ class Front:
             return
         scope["request_id"] = request_id = _request_id(scope)
         express = self._express.get(scope["path"]) if scope["method"] == "GET" else None
-        scope["is_head"] = is_head = scope["method"] == "HEAD"
+        is_head = scope["method"] == "HEAD"
         if is_head:
-            scope["method"] = "GET"
+            # A copy: the server reads the method in its own, to know that no body follows.
+            scope = {**scope, "method": "GET"}
+        scope["is_head"] = is_head
         started = ended = False
 
         async def send_on(message: Message) -> None:
