@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Floats = NDArray[Any]
 Verdict = Literal["better", "worse", "cannot decide"]
@@ -78,7 +78,7 @@ def _fixed_b_critical(level: float, b: float) -> float:
     For other levels the 95 % curve is scaled by the ratio of normal quantiles, an approximation good for 0.9 to 0.99.
     """
     at_95 = 1.96 + 2.9694 * b + 0.4160 * b * b - 0.5324 * b**3
-    return float(at_95 * stats.norm.ppf((1 + level) / 2) / 1.959964)
+    return float(at_95 * special.ndtri((1 + level) / 2) / 1.959964)
 
 
 def block_bootstrap_interval(

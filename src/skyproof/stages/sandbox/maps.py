@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import io
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from skyproof.domain.errors import InvalidValueError
@@ -20,6 +17,9 @@ from skyproof.stages.sandbox.planet import Planet
 from skyproof.stages.sandbox.providers import TRUE_PHYSICS, truth_resolution
 from skyproof.stages.sandbox.surface import VARIABLES, to_pressure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 Floats = NDArray[Any]
 #: Points of the picture's grid along and across the channel: enough for smooth lines.
 _POINTS = (161, 61)
@@ -27,7 +27,7 @@ _ISOBAR_STEP_HPA = 5
 #: The pressure field is kept every twelve hours, the weather at the places every six.
 _FIELD_HOURS, _WEATHER_HOURS = 12, 6
 _SEA, _LINE = "#dfe8ee", "#33414d"
-_LAND = LinearSegmentedColormap.from_list("land", ["#e7e6d6", "#c9c3a1", "#a08a66", "#7b6650"])
+_LAND = ("#e7e6d6", "#c9c3a1", "#a08a66", "#7b6650")
 
 
 def planet_map(planet: Planet, *, valid_time: datetime | None = None) -> bytes:
@@ -44,6 +44,8 @@ def planet_map(planet: Planet, *, valid_time: datetime | None = None) -> bytes:
     Raises:
         InvalidValueError: an instant the planet does not have.
     """
+    from matplotlib.figure import Figure  # noqa: PLC0415 half a second at every start, and few commands draw
+
     profile = planet.profile
     instant = require_utc(valid_time or profile.end, "valid time")
     last = profile.start + timedelta(days=profile.days)
@@ -79,11 +81,20 @@ def _grid() -> tuple[Floats, Floats]:
 
 
 def _draw_land(axes: Axes) -> None:
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415 half a second at every start, and few commands draw
+
     x, y = _grid()
     land, longitude, latitude = land_share(x, y), to_longitude(x), to_latitude(y)
     axes.set_facecolor(_SEA)
     height = np.where(land > 0.5, orography_km(x, y), np.nan)
-    axes.contourf(longitude, latitude, height, levels=np.linspace(0, 3, 13), cmap=_LAND, extend="max")
+    axes.contourf(
+        longitude,
+        latitude,
+        height,
+        levels=np.linspace(0, 3, 13),
+        cmap=LinearSegmentedColormap.from_list("land", _LAND),
+        extend="max",
+    )
     axes.contour(longitude, latitude, land, levels=[0.5], colors=_LINE, linewidths=0.9)
 
 

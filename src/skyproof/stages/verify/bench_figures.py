@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from skyproof.stages.verify.bench_report import BenchReport
 from skyproof.stages.verify.bench_sums import PIT_BINS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _OURS, _GREY = "#0b6e99", "#8a8f98"
 _COLOURS = ("#d1495b", "#edae49", "#66a182", "#8d6a9f", "#2e4057", "#b07d62", "#4f6d7a")
@@ -16,6 +20,8 @@ _MOST_MODELS = 14
 
 def bench_figure(report: BenchReport) -> Figure:
     """All panels on one sheet: score by model, skill by lead, coverage by lead, calibration."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 half a second at every start, and few commands draw
+
     figure = Figure(figsize=(17, 4.2), layout="constrained")
     axes = figure.subplots(1, 4)
     for panel, draw in zip(axes, (draw_scores, draw_skill, draw_coverage, draw_calibration), strict=True):

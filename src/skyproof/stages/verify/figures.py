@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from skyproof.domain.scores import PIT_BINS, STATISTICS
 from skyproof.domain.variables import find_variable
 from skyproof.science.significance import skill_with_interval
 from skyproof.stages.verify.scorecard import Scorecard, baselines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _OURS, _GREY = "#0b6e99", "#8a8f98"
 _COLOURS = ("#d1495b", "#edae49", "#66a182", "#8d6a9f", "#2e4057", "#b07d62", "#4f6d7a")
@@ -20,6 +23,8 @@ _N = STATISTICS.index("n")
 
 def scorecard_figure(card: Scorecard) -> Figure:
     """All panels on one sheet: score by lead, skill by lead, coverage by lead, calibration."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 half a second at every start, and few commands draw
+
     panels: tuple[Callable[[Axes, Scorecard, int], None], ...] = (draw_score, draw_skill, draw_coverage, draw_pit)
     count = len(card.collected.variables)
     figure = Figure(figsize=(4.4 * len(panels), 3.2 * count), layout="constrained")
