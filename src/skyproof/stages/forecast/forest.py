@@ -21,14 +21,14 @@ from skyproof.stages.forecast.trees import (
     training_rows,
 )
 
-_TREES = 100
+_TREES = 120
 #: Fewer rows say nothing.
 _FEWEST_ROWS = 60
 _PARAMETERS = {
     "objective": "l2",
     "boosting": "rf",
     "feature_fraction_bynode": 0.3,
-    "bagging_fraction": 0.6,
+    "bagging_fraction": 0.45,
     "bagging_freq": 1,
     "max_bin": 127,
     "num_threads": 1,

@@ -25,12 +25,14 @@ _DROPPED_ROWS = 0.06
 #: Fewer issue times than this, with at least so many cases each, and features that vary by more than this share between
 #: issue times are left out.
 _ENOUGH_ISSUES, _MANY_SITES, _LARGEST_BETWEEN = 120, 8, 0.5
+_DAY_TELLING = ("recent:", "season_", "sources_spread", "spread:")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Training rows, oldest first. ``issue`` is the position of each row's issue time."""
+    """Training rows, oldest first. ``issue`` is the position of each row's issue time; ``names`` are the features'."""
 
+    names: tuple[str, ...]
     features: Floats
     target: Floats
     issue: NDArray[np.intp]
@@ -40,7 +42,7 @@ def day_marks(rows: Rows) -> NDArray[np.intp]:
     """Features to leave out, because they tell issue times apart rather than places, and there are few issue times.
 
     Many stations on one day share one day's error. What varies from day to day only (the mean error of late, the season)
-    then marks the day, and trees learn its error by heart.
+    then marks the day, and trees learn its error by heart. What the sources say of the day itself stays.
     """
     issues, place = np.unique(rows.issue, return_inverse=True)
     if len(issues) >= _ENOUGH_ISSUES or len(place) < _MANY_SITES * len(issues):
@@ -51,7 +53,8 @@ def day_marks(rows: Rows) -> NDArray[np.intp]:
     means = np.stack([np.bincount(place, filled[:, k]) for k in range(known.shape[1])]) / count
     with np.errstate(invalid="ignore", divide="ignore"):
         between = means.var(axis=1) / np.nanvar(rows.features, axis=0)
-    return np.flatnonzero(~(between < _LARGEST_BETWEEN))
+    tells = np.array([name.startswith(_DAY_TELLING) for name in rows.names])
+    return np.flatnonzero(tells & ~(between < _LARGEST_BETWEEN))
 
 
 def training_rows(cases: Cases, as_of: np.datetime64, plan: FeaturePlan, *, errors: bool) -> Rows:
@@ -72,7 +75,7 @@ def training_rows(cases: Cases, as_of: np.datetime64, plan: FeaturePlan, *, erro
     rows = features.reshape(-1, features.shape[-1])[flat]
     issue = flat // (use.shape[1] * use.shape[2])
     _drop_sources(rows, names, tuple(cases.members))
-    return Rows(rows, target.reshape(-1)[flat].astype(np.float32), issue)
+    return Rows(names, rows, target.reshape(-1)[flat].astype(np.float32), issue)
 
 
 def target_of(cases: Cases, *, errors: bool) -> Floats:

@@ -37,6 +37,7 @@ _FEWEST_ISSUES = 6
 _CALIBRATED = "emos:"
 #: Baselines that are shown beside the product; climatology and persistence also sit in the blend.
 _NOT_BLENDED = ("raw:",)
+#: These speak in the blend only where no other does.
 _FALLBACKS = ("climatology", "persistence")
 
 
@@ -180,10 +181,12 @@ def _recall(key: Path, expert: CaseExpert) -> Floats | None:
 
 
 def _blend_and_guard(cases: Cases, names: Sequence[str], answers: Floats, levels: NDArray[np.float64]) -> Floats:
-    blended = np.array([not name.startswith(_NOT_BLENDED) for name in names])
+    asked = answers[[not name.startswith(_NOT_BLENDED) for name in names]]
+    fallback = np.array([name in _FALLBACKS for name in names if not name.startswith(_NOT_BLENDED)])
+    # Every other expert knows what is usual; what is only usual would blur what they say.
+    spoken = np.isfinite(asked[~fallback, ..., :1]).any(axis=0)
+    asked[fallback] = np.where(spoken, np.nan, asked[fallback])
     arrivals = arrival_order(cases.issue_times, cases.valid_times, cases.delay_hours)
-    # Believed twice as bad as the others until they prove better: there for the day on which nothing else speaks.
-    scores = np.array([2.0 if name in _FALLBACKS else 1.0 for name in np.array(names)[blended]])
-    joined = blend_rolling(answers[blended], cases.observed, arrivals, levels, prior_scores=scores).blended
+    joined = blend_rolling(asked, cases.observed, arrivals, levels).blended
     groups = group_leads(len(cases.lead_hours), most=4)
     return within(cases, guard_spread(within(cases, joined), cases.observed, arrivals, levels, lead_groups=groups))
