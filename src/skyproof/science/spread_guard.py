@@ -23,7 +23,7 @@ Floats = NDArray[Any]
 _FACTORS = np.exp(np.linspace(-0.5, 0.7, 25))
 _NOMINAL = 0.8
 #: Memory, and weight of the perfect forecast, both in issue times.
-_HALF_LIFE, _PRIOR = 150.0, 40.0
+_HALF_LIFE, _PRIOR = 200.0, 20.0
 
 
 def guard_spread(
