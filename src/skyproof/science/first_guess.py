@@ -9,7 +9,9 @@ Arrays have dims (issue, lead, site) unless said otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,14 @@ from scipy import stats
 from skyproof.domain.cases import Cases
 from skyproof.domain.variables import Variable
 from skyproof.science.calendar import harmonics
-from skyproof.science.case_features import base_quantities, plan_features
-from skyproof.science.online_regression import Walk, group_leads, plan_walk, walk_regression
+from skyproof.science.case_features import FeaturePlan, base_quantities, plan_features
+from skyproof.science.online_regression import (
+    Walk,
+    apply_regression,
+    group_leads,
+    plan_walk,
+    walk_regression,
+)
 from skyproof.science.quantile_functions import clip_to_limits
 from skyproof.science.recent import running_sums, with_recent
 
@@ -46,12 +54,35 @@ _SHAPE_PRIOR_DAYS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class FirstGuess:
-    """``location`` and ``scale`` of each case, and ``shape``: (issue, group, bin) probabilities of the standardised error."""
+    """``location`` and ``scale`` of each case, and ``shape``: (issue, group, bin) probabilities of the standardised error.
+
+    ``state`` is what the walk knew at its last issue time, as arrays; :func:`apply_first_guess` goes on from it.
+    """
 
     location: Floats
     scale: Floats
     shape: Floats
     group: NDArray[np.intp]
+    state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+class _Settled:
+    """Units and knots as the first issue times set them, noted by name; or as they were noted in an earlier walk."""
+
+    def __init__(self, first: int, noted: Mapping[str, NDArray[Any]] | None = None) -> None:
+        self._first, self._walking = first, noted is None
+        self.noted: dict[str, NDArray[Any]] = dict(noted or {})
+
+    def note(self, name: str, measure: Callable[[], Any]) -> NDArray[Any]:
+        """What ``name`` was when it settled; ``measure`` is asked only by a walk."""
+        if self._walking:
+            self.noted[name] = np.asarray(measure())
+        return self.noted[name]
+
+    def standardise(self, name: str, values: Floats) -> Floats:
+        """In units of the first issue times, which all later ones know."""
+        centre, spread = self.note(f"unit|{name}", lambda: _centre_and_spread(values[: self._first]))
+        return np.asarray(np.clip((values - centre) / spread, -20, 20)) if spread > 0 else np.zeros(values.shape)
 
 
 def walk_first_guess(cases: Cases, *, settled: int) -> FirstGuess:
@@ -62,15 +93,50 @@ def walk_first_guess(cases: Cases, *, settled: int) -> FirstGuess:
         settled: issue times at the start that set units and knots; guesses of later ones know nothing after themselves.
     """
     arrived = cases.valid_times + np.timedelta64(round(cases.delay_hours * 3600), "s")
-    walk = plan_walk(arrived, cases.issue_times)
+    walk, settling = plan_walk(arrived, cases.issue_times), _Settled(settled)
     observed = cases.observed.astype(np.float64)
-    centre, unit = _centre(cases, settled)
-    design, penalty = _design(cases, centre, unit, settled)
-    location = centre + unit * walk_regression(design, (observed - centre) / unit, walk, penalty=penalty)
+    centre = _centre(cases)
+    unit = float(settling.note("unit", lambda: _first_error(cases, centre, settled)))
+    design, penalty = _design(cases, centre, unit, settling, first=settled)
+    walked = walk_regression(design, (observed - centre) / unit, walk, penalty=penalty)
+    location = centre + unit * walked.prediction
     error = observed - location
-    scale = _walk_scale(cases, walk, location, error, unit=unit, settled=settled)
+    own = _own_square(cases, error, unit)
+    target = np.log((np.square(error) + (0.05 * unit) ** 2) / own) - _MEAN_LOG_CHI_SQUARE
+    terms, hold = _scale_design(cases, location, own, unit, settling)
+    spread = walk_regression(terms, target, walk, penalty=hold, per_site=False)
+    scale = _scale(own, spread.prediction)
     group = group_leads(error.shape[1])
-    return FirstGuess(location, scale, _walk_shape(walk, error / scale, group), group)
+    shape = _walk_shape(walk, error / scale, group)
+    state = {
+        **settling.noted,
+        "location": walked.coefficients,
+        "scale": spread.coefficients,
+        "own": own[-1],
+        "shape": shape[-1],
+    }
+    return FirstGuess(location, scale, shape, group, state)
+
+
+def apply_first_guess(cases: Cases, state: Mapping[str, NDArray[Any]]) -> FirstGuess:
+    """First guesses of later cases from what an earlier walk knew at its last issue time; nothing is learned.
+
+    Args:
+        cases: of the variable, sources, leads and sites walked, with ``recent`` filled in.
+        state: of the :class:`FirstGuess` walked.
+
+    Returns:
+        The guess: of the last issue time walked, the same as the walk's but for rounding.
+    """
+    settling, centre = _Settled(0, state), _centre(cases)
+    unit = float(state["unit"])
+    design, _ = _design(cases, centre, unit, settling, first=0)
+    location = centre + unit * apply_regression(design, state["location"])
+    own = np.broadcast_to(state["own"], location.shape)
+    terms, _ = _scale_design(cases, location, own, unit, settling)
+    scale = _scale(own, apply_regression(terms, state["scale"]))
+    shape = np.broadcast_to(state["shape"], (len(location), *state["shape"].shape))
+    return FirstGuess(location, scale, shape, group_leads(location.shape[1]), state)
 
 
 def guess_quantiles(guess: FirstGuess, levels: Floats) -> NDArray[np.float32]:
@@ -83,18 +149,24 @@ def guess_quantiles(guess: FirstGuess, levels: Floats) -> NDArray[np.float32]:
     return np.asarray(guess.location[..., None] + spread, dtype=np.float32)
 
 
-def _centre(cases: Cases, settled: int) -> tuple[Floats, float]:
-    """Where the regression starts, and the size of what is left: the sources' mean and its first errors, or 0 and 1."""
+def _centre(cases: Cases) -> Floats:
+    """Where the regression starts: the mean of the sources there, or 0 where no source forecasts the quantity."""
     if not cases.members:
-        return np.zeros(cases.observed.shape), 1.0
+        return np.zeros(cases.observed.shape)
     with np.errstate(invalid="ignore"):
         means = np.stack([members.mean(axis=-1) for members in cases.members.values()])
     known = np.isfinite(means)
     total = np.where(known, means, 0).sum(axis=0)
-    centre = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan).astype(np.float64)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan).astype(np.float64)
+
+
+def _first_error(cases: Cases, centre: Floats, settled: int) -> float:
+    """The unit of what the regression explains: size of the first errors of the sources' mean, or 1."""
+    if not cases.members:
+        return 1.0
     error = np.where(_first_known(cases, settled), cases.observed[:settled] - centre[:settled], np.nan)
     unit = float(np.nanstd(error)) if np.isfinite(error).any() else 1.0
-    return centre, unit if unit > 1e-6 else 1.0
+    return unit if unit > 1e-6 else 1.0
 
 
 def _first_known(cases: Cases, settled: int) -> NDArray[np.bool_]:
@@ -103,13 +175,13 @@ def _first_known(cases: Cases, settled: int) -> NDArray[np.bool_]:
     return cases.known(cases.issue_times[last])[:settled]
 
 
-def _design(cases: Cases, centre: Floats, unit: float, settled: int) -> tuple[Floats, Floats]:
+def _design(cases: Cases, centre: Floats, unit: float, settling: _Settled, *, first: int) -> tuple[Floats, Floats]:
     """Terms of the regression (issue, lead, site, term), and how hard each is shrunk."""
     shape = centre.shape
     terms: list[Floats] = []
     season = harmonics(cases.valid_times)[:, :, None, :]
     if cases.members:
-        main = _standardise(centre, settled)
+        main = settling.standardise("centre", centre)
         terms.append(main)
         if len(cases.members) > 1:
             terms += [(members.mean(axis=-1) - centre) / unit for members in cases.members.values()]
@@ -117,9 +189,9 @@ def _design(cases: Cases, centre: Floats, unit: float, settled: int) -> tuple[Fl
             errors = np.stack([cases.recent[f"error_{kind}:{source}"] for source in cases.members])
             terms += _common_and_own(_mean_of_known(errors) / unit)
         terms += [season[..., k] * main for k in range(2)]
-        terms += [_standardise(values, settled) for values in cases.predictors.values()]
+        terms += [settling.standardise(name, values) for name, values in cases.predictors.items()]
     else:
-        terms += _hinges(cases, settled)
+        terms += _hinges(cases, settling, first)
     several_hours = len(np.unique(np.round(season[..., 2], 6))) > 1
     terms += [season[..., k] for k in range(4 if several_hours else 2)]
     stacked = np.stack([np.broadcast_to(np.nan_to_num(term), shape) for term in terms], axis=-1)
@@ -137,25 +209,32 @@ def _common_and_own(values: Floats) -> list[Floats]:
     return [common, values - common]
 
 
-def _hinges(cases: Cases, settled: int) -> list[Floats]:
+def _hinges(cases: Cases, settling: _Settled, first: int) -> list[Floats]:
     """The most telling quantities bent at knots, and the others as they are."""
-    plan = plan_features(cases.take(slice(0, settled)))
+    if first:
+        for name, array in plan_features(cases.take(slice(0, first))).to_arrays().items():
+            settling.noted[name] = array
+    plan = FeaturePlan.from_arrays(settling.noted)
     base = base_quantities(cases, plan.accumulated, plan.winds)
-    known = _first_known(cases, settled)
-    ranked = sorted(
-        base,
-        key=lambda name: (
-            not name.startswith("speed:"),
-            -_likeness(base[name][:settled][known], cases.observed[:settled][known]),
-        ),
-    )
     terms = []
-    for number, name in enumerate(ranked):
-        values = _standardise(base[name], settled)
+    for number, name in enumerate(settling.note("ranked", lambda: _ranked(cases, base, first)).tolist()):
+        values = settling.standardise(name, base[name])
         terms.append(values)
         if number < _MOST_HINGED:
-            terms += [np.maximum(values - knot, 0.0) for knot in np.nanquantile(values[:settled], _KNOTS)]
+            knots = settling.note(f"knots|{name}", partial(np.nanquantile, values[:first], _KNOTS))
+            terms += [np.maximum(values - knot, 0.0) for knot in knots]
     return terms
+
+
+def _ranked(cases: Cases, base: Mapping[str, Floats], first: int) -> NDArray[np.str_]:
+    """Quantities by how much the first cases say they tell, wind speeds before all."""
+    known = _first_known(cases, first)
+
+    def rank(name: str) -> tuple[bool, float]:
+        likeness = _likeness(base[name][:first][known], cases.observed[:first][known])
+        return (not name.startswith("speed:"), -likeness)
+
+    return np.array(sorted(base, key=rank), dtype=np.str_)
 
 
 def _likeness(values: Floats, observed: Floats) -> float:
@@ -166,13 +245,12 @@ def _likeness(values: Floats, observed: Floats) -> float:
     return abs(float(np.corrcoef(values[known], observed[known])[0, 1]))
 
 
-def _standardise(values: Floats, settled: int) -> Floats:
-    """In units of the first issue times, which all later ones know."""
-    first = values[:settled]
+def _centre_and_spread(first: Floats) -> tuple[float, float]:
+    """Mean and standard deviation; a spread of 0 where nothing is known, and of 1 where nothing varies."""
     if not np.isfinite(first).any():
-        return np.zeros(values.shape)
+        return 0.0, 0.0
     spread = float(np.nanstd(first))
-    return np.asarray(np.clip((values - float(np.nanmean(first))) / (spread if spread > 0 else 1.0), -20, 20))
+    return float(np.nanmean(first)), spread if spread > 0 else 1.0
 
 
 def _mean_of_known(stacked: Floats) -> Floats:
@@ -180,24 +258,30 @@ def _mean_of_known(stacked: Floats) -> Floats:
     return np.asarray(np.where(known, stacked, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
 
 
-def _walk_scale(cases: Cases, walk: Walk, location: Floats, error: Floats, *, unit: float, settled: int) -> Floats:
-    """Standard error of each case: the site's own running one, times what a regression on its logarithm adds."""
-    own = _own_square(cases, error, unit)
-    target = np.log((np.square(error) + (0.05 * unit) ** 2) / own) - _MEAN_LOG_CHI_SQUARE
-    shape = error.shape
-    terms = [np.ones(shape), *_common_and_own(_standardise(np.log(own), settled))]
+def _scale_design(
+    cases: Cases, location: Floats, own: Floats, unit: float, settling: _Settled
+) -> tuple[Floats, Floats]:
+    """Terms of the regression on the logarithm of the squared error beside the site's own, and how hard each is held."""
+    shape = location.shape
+    terms = [np.ones(shape), *_common_and_own(settling.standardise("log own", np.log(own)))]
     spreads = [members.std(axis=-1) for members in cases.members.values() if members.shape[-1] > 2]
     if len(cases.members) > 1:
         spreads.append(np.std(np.stack([members.mean(axis=-1) for members in cases.members.values()]), axis=0))
-    terms += [_standardise(np.log(spread + 0.02 * unit), settled) for spread in spreads]
-    terms.append(_standardise(np.nan_to_num(location), settled))
+    terms += [
+        settling.standardise(f"spread {number}", np.log(spread + 0.02 * unit)) for number, spread in enumerate(spreads)
+    ]
+    terms.append(settling.standardise("location", np.nan_to_num(location)))
     if cases.variable.lower is not None:
         terms += [np.abs(terms[-1]), np.square(np.clip(terms[-1], -4, 4))]
     season = harmonics(cases.valid_times)[:, :, None, :]
     terms += [season[..., k] for k in range(4)]
     design = np.stack([np.broadcast_to(np.nan_to_num(term), shape) for term in terms], axis=-1)
     penalty = np.array([_CONSTANT_HOLD] + [1.0] * (len(terms) - 1))
-    more = walk_regression(design, target, walk, penalty=penalty, per_site=False)
+    return design, penalty
+
+
+def _scale(own: Floats, more: Floats) -> Floats:
+    """Standard error of each case: the site's own running one, times what the regression on its logarithm adds."""
     return np.asarray(np.sqrt(own) * np.exp(0.5 * np.clip(np.nan_to_num(more), -4, 4)))
 
 

@@ -66,7 +66,34 @@ def group_leads(count: int, *, most: int = 8) -> NDArray[np.intp]:
     return np.asarray(np.arange(count) * min(count, most) // max(count, 1))
 
 
-def walk_regression(design: Floats, target: Floats, walk: Walk, *, penalty: Floats, per_site: bool = True) -> Floats:
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What a walk said and where it ended.
+
+    ``prediction``: (issue, lead, site), NaN before anything was known and where the design is not finite; ``coefficients``:
+    (group of leads, site, term) with which the last issue time was predicted, one site for all where none has its own;
+    NaN where nothing was known by then.
+    """
+
+    prediction: Floats
+    coefficients: Floats
+
+
+def apply_regression(design: Floats, coefficients: Floats) -> Floats:
+    """Predict with the coefficients that a walk ended with.
+
+    Args:
+        design: (issue, lead, site, term), as :func:`walk_regression` was given.
+        coefficients: those of :class:`Walked`, learned on the same leads.
+
+    Returns:
+        (issue, lead, site); NaN where the design is not finite.
+    """
+    by_lead = coefficients[group_leads(design.shape[1])]
+    return np.asarray(np.einsum("ilst,lst->ils", design, np.broadcast_to(by_lead, design.shape[1:])))
+
+
+def walk_regression(design: Floats, target: Floats, walk: Walk, *, penalty: Floats, per_site: bool = True) -> Walked:
     """Predict every case from the pairs known at its issue time.
 
     Args:
@@ -77,7 +104,7 @@ def walk_regression(design: Floats, target: Floats, walk: Walk, *, penalty: Floa
         per_site: learn coefficients of each site, too.
 
     Returns:
-        (issue, lead, site); NaN before anything was known and where the design is not finite.
+        The predictions, and the coefficients of the last issue time.
     """
     issues, leads, sites, terms = design.shape
     group = group_leads(leads)
@@ -91,6 +118,7 @@ def walk_regression(design: Floats, target: Floats, walk: Walk, *, penalty: Floa
     loss, count = np.zeros((len(combos), groups)), np.zeros(groups)
     prediction = np.full((issues, leads, sites), np.nan)
     candidates = np.full((issues, len(combos), leads, sites), np.nan, dtype=np.float32)
+    shares = np.zeros(loss.shape)
     for issue in range(issues):
         gap = walk.days[issue] - walk.days[issue - 1] if issue else 0.0
         sums.fade(gap)
@@ -110,9 +138,13 @@ def walk_regression(design: Floats, target: Floats, walk: Walk, *, penalty: Floa
             continue
         for number, (half_life, strength) in enumerate(combos):
             candidates[issue, number] = sums.predict(half_life, strength * penalty, clean[issue])
-        weights = _averaging_weights(loss, count)[:, group]
-        prediction[issue] = np.einsum("kl,kls->ls", weights, candidates[issue])
-    return np.where(good, prediction, np.nan)
+        shares = _averaging_weights(loss, count)
+        prediction[issue] = np.einsum("kl,kls->ls", shares[:, group], candidates[issue])
+    last = np.full((groups, sites if sums.by_site else 1, terms), np.nan)
+    if sums.any:
+        each = [sums.coefficients(half_life, strength * penalty) for half_life, strength in combos]
+        last = np.einsum("kg,kgst->gst", shares, np.stack(each))
+    return Walked(np.where(good, prediction, np.nan), last)
 
 
 def _averaging_weights(loss: Floats, count: Floats) -> Floats:
@@ -157,14 +189,18 @@ class _Sums:
 
     def predict(self, half_life: int, penalty: Floats, design: Floats) -> Floats:
         """(lead, site) from a design (lead, site, term)."""
+        by_lead = self.coefficients(half_life, penalty)[self.group]
+        return np.asarray(np.einsum("lst,lst->ls", design, np.broadcast_to(by_lead, design.shape)))
+
+    def coefficients(self, half_life: int, penalty: Floats) -> Floats:
+        """(group, site, term); one site for all where none has its own."""
         gram, cross = self.gram[half_life], self.cross[half_life]
         ridge = np.diag(penalty + 1e-6)
         pooled = np.linalg.solve(gram.mean(axis=0) + ridge, cross.mean(axis=0))
         by_group = pooled + np.linalg.solve(gram + _LEAD_HOLD * ridge, (cross - gram @ pooled)[..., None])[..., 0]
         if not self.by_site:
-            return np.asarray(np.einsum("lst,lt->ls", design, by_group[self.group]))
+            return np.asarray(by_group[:, None])
         site_gram, site_cross = self.site_gram[half_life], self.site_cross[half_life]
         rest = site_cross - np.einsum("gsij,gj->gsi", site_gram, by_group)
         hold = np.diag(_SITE_HOLD * penalty + _SITE_HOLD)
-        by_site = by_group[:, None] + np.linalg.solve(site_gram + hold, rest[..., None])[..., 0]
-        return np.asarray(np.einsum("lst,lst->ls", design, by_site[self.group]))
+        return np.asarray(by_group[:, None] + np.linalg.solve(site_gram + hold, rest[..., None])[..., 0])
