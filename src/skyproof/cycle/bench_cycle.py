@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sys
 import time
@@ -12,10 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+import skyproof
+from skyproof.cycle.experts import make_experts
 from skyproof.domain.bench import BenchTable, Refit
 from skyproof.domain.cases import Cases, RolledForecasts
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import CaseExpert
+from skyproof.stages.learn.rolling import roll_forecasts
 from skyproof.stages.sources.case_cubes import load_bench_table
 from skyproof.stages.sources.case_pairs import check_table_pairs
 from skyproof.stages.verify.bench_files import make_folder, write_bench
@@ -52,8 +56,8 @@ class Roll(Protocol):
 def bench_cycle(
     spec: Path,
     *,
-    roll: Roll,
-    experts: Experts,
+    roll: Roll = roll_forecasts,
+    experts: Experts = make_experts,
     data_folders: Sequence[Path] = (),
     accept_pairs: bool = False,
     memory: Path | None = None,
@@ -84,7 +88,8 @@ def bench_cycle(
     progress("read the table", 1, 2)
     warnings = (*table.warnings, *check_table_pairs(table, accept=accept_pairs))
     progress("read the table", 2, 2)
-    kept = None if memory is None else memory / table.digest[:16]
+    # What another version of the code left would not be what this one does.
+    kept = None if memory is None else memory / f"{table.digest[:16]}-{_code_digest()[:16]}"
     rolled = _forecast(table, roll, experts, kept, progress)
     report = build_bench_report(
         table, rolled, warnings=warnings, seconds=time.perf_counter() - began, peak_memory_mb=_peak_memory_mb()
@@ -114,6 +119,13 @@ def _forecast(
             yield out, roll(cases, experts, memory=_make(place), **asked)
 
     return join_folds(folds())
+
+
+def _code_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(skyproof.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _make(folder: Path | None) -> Path | None:

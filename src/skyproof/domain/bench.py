@@ -39,11 +39,19 @@ class BenchTable:
     digest: str
 
     @property
-    def scored(self) -> NDArray[np.bool_]:
-        """Cases that are judged, (issue, lead, site): observed, and valid in the period asked for."""
+    def asked(self) -> NDArray[np.bool_]:
+        """Cases that are observed and valid in the period asked for, (issue, lead, site)."""
         valid = self.cases.valid_times
-        asked = (valid >= self.evaluate_from) & (valid <= self.evaluate_until)
-        return np.asarray(asked[..., None] & np.isfinite(self.cases.observed))
+        inside = (valid >= self.evaluate_from) & (valid <= self.evaluate_until)
+        return np.asarray(inside[..., None] & np.isfinite(self.cases.observed))
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Cases that are judged: asked for, and some source (without sources, some predictor) says something."""
+        cases = self.cases
+        held = [np.isfinite(members).any(axis=-1) for members in cases.members.values()]
+        held = held or [np.isfinite(values) for values in cases.predictors.values()]
+        return np.asarray(self.asked & np.logical_or.reduce(held))
 
     @property
     def first_issue(self) -> np.datetime64:

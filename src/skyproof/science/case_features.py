@@ -36,12 +36,15 @@ class FeaturePlan:
     """Which features are made, decided on the cases a model learns from.
 
     ``accumulated``: predictors that grow along the leads; ``winds``: pairs of components; ``neighbours``: for each
-    site the others by likeness, (site, k).
+    site the others by likeness, (site, k); ``earlier_runs``: how many runs before spoke of the same valid times;
+    ``several_hours``: whether valid times differ in their hour. A single issue time has the same features as many.
     """
 
     accumulated: tuple[str, ...]
     winds: tuple[tuple[str, str], ...]
     neighbours: NDArray[np.intp]
+    earlier_runs: int
+    several_hours: bool
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """The plan as arrays, for a release."""
@@ -49,20 +52,30 @@ class FeaturePlan:
             "plan_accumulated": np.array(self.accumulated, dtype=np.str_),
             "plan_winds": np.array(self.winds, dtype=np.str_).reshape(-1, 2),
             "plan_neighbours": self.neighbours,
+            "plan_earlier_runs": np.array([self.earlier_runs]),
+            "plan_several_hours": np.array([self.several_hours]),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> FeaturePlan:
         """The inverse of :meth:`to_arrays`."""
         winds = tuple((str(east), str(north)) for east, north in arrays["plan_winds"])
-        return cls(tuple(map(str, arrays["plan_accumulated"])), winds, arrays["plan_neighbours"])
+        return cls(
+            tuple(map(str, arrays["plan_accumulated"])),
+            winds,
+            arrays["plan_neighbours"],
+            int(arrays["plan_earlier_runs"][0]),
+            bool(arrays["plan_several_hours"][0]),
+        )
 
 
 def plan_features(cases: Cases) -> FeaturePlan:
     """Decide on the data which features to make."""
     accumulated = tuple(name for name, values in cases.predictors.items() if _grows_along_leads(values))
     winds = tuple(_wind_pairs(tuple(cases.predictors)))
-    return FeaturePlan(accumulated, winds, _find_neighbours(base_quantities(cases, accumulated, winds), cases))
+    neighbours = _find_neighbours(base_quantities(cases, accumulated, winds), cases)
+    several_hours = len(np.unique(hour_of_day(cases.valid_times))) > 1
+    return FeaturePlan(accumulated, winds, neighbours, _count_earlier_runs(cases), several_hours)
 
 
 def case_features(cases: Cases, plan: FeaturePlan) -> tuple[tuple[str, ...], Floats]:
@@ -72,7 +85,7 @@ def case_features(cases: Cases, plan: FeaturePlan) -> tuple[tuple[str, ...], Flo
     columns: dict[str, NDArray[Any]] = {**_ensemble_columns(cases), **base}
     for name in extended:
         columns |= _around(name, base[name], cases, plan)
-    columns |= _calendar_columns(cases)
+    columns |= _calendar_columns(cases, plan)
     columns |= _recent_columns(cases, plan)
     shape = cases.observed.shape
     stacked = np.stack([np.broadcast_to(values, shape) for values in columns.values()], axis=-1)
@@ -166,7 +179,7 @@ def _around(name: str, values: Floats, cases: Cases, plan: FeaturePlan) -> dict[
             columns[f"{name}@{shift:+d}"] = _shift_leads(values, shift)
         columns[f"{name}@around"] = _running_mean(values, 3)
         columns[f"{name}@run"] = np.broadcast_to(_mean_known(values.swapaxes(0, 1))[:, None], values.shape)
-    earlier = _earlier_runs(values, cases)
+    earlier = _earlier_runs(values, cases, plan.earlier_runs)
     for number, run in enumerate(earlier, 1):
         columns[f"{name}@run-{number}"] = run
     for rank in range(plan.neighbours.shape[1]):
@@ -185,24 +198,34 @@ def _running_mean(values: Floats, reach: int) -> Floats:
     return _mean_known(np.stack([_shift_leads(values, shift) for shift in range(-reach, reach + 1)]))
 
 
-def _earlier_runs(values: Floats, cases: Cases) -> list[Floats]:
-    """What the runs before said of the same valid times, newest first; only where some run reaches that far."""
-    leads = np.array(cases.lead_hours)
+def _earlier_runs(values: Floats, cases: Cases, count: int) -> list[Floats]:
+    """What so many runs before said of the same valid times, newest first; NaN where none of the cases is that run."""
     found: list[Floats] = []
-    for back in range(1, _EARLIER_RUNS + 1):
-        if len(cases.issue_times) <= back:
-            break
-        gap = (cases.issue_times[back:] - cases.issue_times[:-back]) / np.timedelta64(3600, "s")
-        wanted = leads[None] + gap[:, None]
-        place = np.clip(np.searchsorted(leads, wanted), 0, len(leads) - 1)
-        holds = leads[place] == wanted
-        if holds.mean() < 0.2:
-            break
+    for back in range(1, count + 1):
         run = np.full(values.shape, np.nan, dtype=np.float32)
-        earlier = np.take_along_axis(values[:-back], place[..., None], axis=1)
-        run[back:] = np.where(holds[..., None], earlier, np.nan)
+        if len(cases.issue_times) > back:
+            place, holds = _same_valid_times(cases, back)
+            earlier = np.take_along_axis(values[:-back], place[..., None], axis=1)
+            run[back:] = np.where(holds[..., None], earlier, np.nan)
         found.append(run)
     return found
+
+
+def _count_earlier_runs(cases: Cases) -> int:
+    """How many runs before reach a fifth of the valid times."""
+    for back in range(1, _EARLIER_RUNS + 1):
+        if len(cases.issue_times) <= back or _same_valid_times(cases, back)[1].mean() < 0.2:
+            return back - 1
+    return _EARLIER_RUNS
+
+
+def _same_valid_times(cases: Cases, back: int) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Position of the lead at which the run so many before speaks of the same time, and whether it does: (issue, lead)."""
+    leads = np.array(cases.lead_hours)
+    gap = (cases.issue_times[back:] - cases.issue_times[:-back]) / np.timedelta64(3600, "s")
+    wanted = leads[None] + gap[:, None]
+    place = np.clip(np.searchsorted(leads, wanted), 0, len(leads) - 1)
+    return place, np.asarray(leads[place] == wanted)
 
 
 def _find_neighbours(base: Mapping[str, Floats], cases: Cases) -> NDArray[np.intp]:
@@ -219,11 +242,11 @@ def _find_neighbours(base: Mapping[str, Floats], cases: Cases) -> NDArray[np.int
     return np.argsort(-likeness, axis=1, kind="stable")[:, : min(_NEIGHBOURS, sites - 1)]
 
 
-def _calendar_columns(cases: Cases) -> dict[str, NDArray[Any]]:
+def _calendar_columns(cases: Cases, plan: FeaturePlan) -> dict[str, NDArray[Any]]:
     valid = cases.valid_times[..., None]
     year = 2 * np.pi * day_of_year(valid) / 365.2425
     columns: dict[str, NDArray[Any]] = {"season_cos": np.cos(year), "season_sin": np.sin(year)}
-    if len(np.unique(hour_of_day(valid))) > 1:
+    if plan.several_hours:
         columns["hour"] = hour_of_day(valid)
     if len(cases.lead_hours) > 1:
         columns["lead"] = np.array(cases.lead_hours, dtype=np.float32)[None, :, None]

@@ -86,7 +86,7 @@ WRONG = {
     "a period turned round": (None, {"evaluate": {"from": "2024-02-01", "until": "2024-01-20"}}, "lies before evaluate.from"),
     "nothing to learn from": (None, {"evaluate": {"from": "2024-01-03"}}, "cases were known when the first judged"),
     "a delay that hides all": (None, {"target": {**COLD, "observation_delay_hours": 8000}}, "only 0 cases were known"),
-    "a period without observations": (end_early, {}, "has an observation"),
+    "a period without observations": (end_early, {}, "has both an observation and a forecast"),
     "no row fits": (None, {"where": {"place": "c"}}, "no row has place = c.*a, b"),
     "a model that is not there": (None, {"pivot": BY_PLACE, "sources": {"M": "c"}}, "no row has place = c"),
     "members twice": (repeat, {"pivot": BY_PLACE, "sources": None}, "1 row repeats"),
@@ -178,6 +178,16 @@ def test_a_source_without_any_value_is_left_out_and_said(tmp_path):
     rows["x"][:] = np.nan
     with pytest.raises(ContractError, match="no source and no feature"):
         load(tmp_path, rows)
+
+
+def test_a_case_without_any_forecast_is_not_judged_and_that_is_said(tmp_path):
+    rows = make_rows()
+    silent = (rows["lead"] == 48) & (rows["place"] == "a")
+    rows["x"][silent] = rows["y"][silent] = np.nan
+    table = load(tmp_path, rows)
+    assert not table.scored[:, 1, 0].any()
+    assert table.scored[:, 1, 1].any()
+    assert table.warnings == ("18 cases of the period have an observation and no forecast at all; they are not scored",)
 
 
 def test_an_unclear_question_is_an_invalid_value(tmp_path):

@@ -144,6 +144,15 @@ def test_the_terminal_table_fits_and_names_every_model(table):
         assert wanted in text
 
 
+def test_a_narrow_terminal_shows_whole_names_and_fewer_columns(table):
+    console = Console(width=80, force_terminal=False)
+    with console.capture() as shown:
+        console.print(render_bench(report_of(table), width=80))
+    assert max(map(len, shown.get().splitlines())) <= 80
+    assert "climatology" in shown.get()
+    assert "bias" not in shown.get()
+
+
 def test_files_are_written_whole_and_again(table, tmp_path):
     report, rolled, folder = report_of(table), roll(table), tmp_path / "deep" / "out"
     for _ in range(2):

@@ -29,7 +29,9 @@ COMMANDS = {words: command for words, command in TREE.items() if not hasattr(com
 
 
 def test_every_command_of_the_product_is_there():
-    life = ("demo", "ingest", "learn", "forecast", "backtest", "verify", "scorecard", "scenarios", "derive", "serve")
+    life = (
+        "demo", "bench", "ingest", "learn", "forecast", "backtest", "verify", "scorecard", "scenarios", "derive", "serve",
+    )  # fmt: skip
     names = (*life, "site", "customer", "key", "source", "release", "doctor")
     assert {words[0] for words in TREE if words} == set(names)
 

@@ -33,6 +33,8 @@ _GROWTH: dict[Refit, float] = {"daily": 0.02, "weekly": 0.04, "monthly": 0.08, "
 #: Experts answer from this share of the time before the evaluation on, so that the blend has something to learn from.
 _WARM_UP_FROM = 0.4
 _FEWEST_ISSUES = 6
+#: Issue times before a block that experts see beside it.
+_RUNS_SHOWN = 3
 #: Experts of the blend whose names begin so are calibrated sources: the equal-weight baseline is made of them.
 _CALIBRATED = "emos:"
 #: Baselines that are shown beside the product; climatology and persistence also sit in the blend.
@@ -142,7 +144,9 @@ def _ask_in_blocks(
     fitted_days = [-1] * len(experts)
     for done, block in enumerate(blocks):
         as_of = cases.issue_times[block.start]
-        past, now = cases.take(slice(0, block.start)), cases.take(slice(block.start, block.end))
+        # The runs before say something of the same valid times: they are shown, their own answers are dropped.
+        shown = max(block.start - _RUNS_SHOWN, 0)
+        past, now = cases.take(slice(0, block.start)), cases.take(slice(shown, block.end))
         for number, expert in enumerate(experts):
             progress("learn and forecast", done * len(experts) + number, len(blocks) * len(experts))
             learns = block.days >= fitted_days[number] * (1 + getattr(expert, "growth", 0.0))
@@ -154,7 +158,7 @@ def _ask_in_blocks(
                 if learns:
                     expert.fit(past, as_of)
                 fitted = time.perf_counter()
-                answer = within(now, expert.predict(now, levels))
+                answer = within(now, expert.predict(now, levels))[block.start - shown :]
                 fit_seconds[expert.name] += fitted - began
                 predict_seconds[expert.name] += time.perf_counter() - fitted
                 if key is not None:

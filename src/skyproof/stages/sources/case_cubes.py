@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,9 @@ def build_bench_table(spec: CaseSpec, folders: Sequence[Path]) -> BenchTable:
     warnings = (*plan.warnings, *namesakes, *moving, changed, *doubtful, *absent, *absent_features)
     found = _ask(spec, plan, cases, measured, tuple(warning for warning in warnings if warning))
     check_question(found)
+    if unspoken := int(found.asked.sum()) - int(found.scored.sum()):
+        told = f"{unspoken:,} cases of the period have an observation and no forecast at all; they are not scored"
+        found = replace(found, warnings=(*found.warnings, told))
     return found
 
 
@@ -112,8 +116,8 @@ def check_question(table: BenchTable) -> None:
         )
     if not scored.any():
         raise InvalidValueError(
-            f"no case from {table.evaluate_from} to {table.evaluate_until} has an observation",
-            hint="choose a period that was observed, or check target.column",
+            f"no case from {table.evaluate_from} to {table.evaluate_until} has both an observation and a forecast",
+            hint="choose another period, or check target.column and sources",
         )
     known = int(cases.known(table.first_issue).sum())
     if known < _FEWEST_TO_LEARN:

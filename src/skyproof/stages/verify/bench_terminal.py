@@ -18,15 +18,18 @@ _LONGEST_NAME = 19
 _MOST_GROUPS = 8
 
 
-def render_bench(report: BenchReport) -> RenderableType:
-    """Every model, best first after the product, then the product by lead, then what to know."""
+def render_bench(report: BenchReport, *, width: int = WIDEST) -> RenderableType:
+    """Every model, best first after the product, then the product by lead, then what to know.
+
+    A terminal narrower than :data:`WIDEST` is not shown bias, width and seconds; the report holds them.
+    """
     table, first = report.table, report.models[0]
     title = (
         f"{table.name}: {table.cases.variable.name}, {table.score} in {table.unit}; lower is better\n"
         f"{str(table.evaluate_from)[:16]} to {str(table.evaluate_until)[:16]}, {first.overall.n:,} pairs on "
         f"{len(report.sums.days):,} days, {len(table.cases.sites):,} sites, {len(table.levels)} quantiles"
     )
-    parts: list[RenderableType] = [Text(title, style="italic"), _models(report)]
+    parts: list[RenderableType] = [Text(title, style="italic"), _models(report, wide=width >= WIDEST)]
     if len(first.by_lead) > 1:
         parts.append(_by_lead(report))
     parts += [Text(f"warning: {warning}", style="yellow") for warning in report.warnings]
@@ -40,13 +43,15 @@ def render_bench(report: BenchReport) -> RenderableType:
     return Group(*parts)
 
 
-def _models(report: BenchReport) -> Table:
-    table = _plain_table(("model", "pairs", report.table.score, "difference", "bias", "80 %", "width", "fit s"))
+def _models(report: BenchReport, *, wide: bool) -> Table:
+    columns = ("model", "pairs", report.table.score, "difference", "80 %", "bias", "width", "fit s")
+    shown = len(columns) if wide else columns.index("bias")
+    table = _plain_table(columns[:shown])
     apart = {each.model: each for each in report.differences}
     first, *others = report.models
-    table.add_row(*_row(first, None), style="bold")
+    table.add_row(*_row(first, None)[:shown], style="bold")
     for model in sorted(others, key=lambda model: _last_if_nan(model.overall.score)):
-        table.add_row(*_row(model, apart[model.name]))
+        table.add_row(*_row(model, apart[model.name])[:shown])
     return table
 
 
@@ -61,8 +66,8 @@ def _row(model: ModelReport, apart: DifferenceReport | None) -> tuple[str, ...]:
         f"{score.n:,}",
         f"{_number(score.score)}{within}",
         "" if apart is None else _apart(apart),
-        "" if math.isnan(score.bias) else f"{score.bias:+.3g}",
         "" if math.isnan(score.coverage_80) else f"{100 * score.coverage_80:.1f}",
+        "" if math.isnan(score.bias) else _number(score.bias, like=score.score, sign="+"),
         "" if math.isnan(score.width_80) else _number(score.width_80),
         f"{model.fit_seconds:.1f}",
     )
@@ -112,11 +117,11 @@ def _short(name: str) -> str:
     return escape(name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…")
 
 
-def _number(value: float, *, like: float | None = None) -> str:
+def _number(value: float, *, like: float | None = None, sign: str = "-") -> str:
     """Four digits that count (as many decimals as ``like`` has with four), never in powers of ten."""
     size = abs(value if like is None else like)
     digits = 3 if size == 0 else min(max(3 - math.floor(math.log10(size)), 0), 6)
-    return f"{value:.{digits}f}"
+    return f"{value:{sign}.{digits}f}"
 
 
 def _last_if_nan(value: float) -> float:
