@@ -137,10 +137,12 @@ def _run_of_latest(
     for back in range(len(issues)):
         earlier = np.maximum(issues - back, 0)
         wanted = (instants - cases.issue_times[earlier][:, None]) / _HOUR
-        if wanted.min() > leads[-1]:
+        open_yet = found & (run < 0) & (issues >= back)[:, None] & (wanted <= leads[-1])
+        # Going further back only makes a lead longer: once none is short enough, no older run holds anything.
+        if not open_yet.any():
             break
         position = np.clip(np.searchsorted(leads, wanted), 0, len(leads) - 1)
-        holds = (leads[position] == wanted) & found & (run < 0) & (issues >= back)[:, None]
+        holds = open_yet & (leads[position] == wanted)
         run = np.where(holds, earlier[:, None], run)
         place = np.where(holds, position, place)
     return run, place
