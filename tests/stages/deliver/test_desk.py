@@ -287,6 +287,27 @@ def test_a_new_run_and_a_new_site_are_seen_after_the_refresh_and_not_before(sqli
         ask(served, desk=desk, site="basel")
 
 
+def test_a_renamed_site_is_seen_after_five_refreshes_and_the_questions_of_unchanged_ones_are_kept(
+    sqlite_archive: Archive,
+):
+    served, ticks = fill(sqlite_archive), [0.0]
+    desk = Desk(sqlite_archive, refresh_s=1.0, ticks=lambda: ticks[0])
+
+    def name() -> str:
+        return orjson.loads(ask(served, desk=desk).body)["grid"]["name"]
+
+    first = name()
+    ticks[0] = 5.0
+    assert name() == first
+    (known,) = desk._indexes.values()
+    assert (known.told, len(known.questions)) == (5.0, 1)
+    sqlite_archive.sites.add([replace(SHARED, name="Zürich West")])
+    ticks[0] = 9.9
+    assert name() == first
+    ticks[0] = 10.0
+    assert name() == "Zürich West"
+
+
 def test_while_one_caller_refreshes_the_others_go_on_with_what_they_may_know(served):
     desk = Desk(served.archive, refresh_s=0.0)
     ask(served, desk=desk)

@@ -55,7 +55,7 @@ def create_app(
         claim: gives the newest scorecard as plain data, or None; shown on the console.
         console: serve the operators' page at ``/`` to callers on this machine.
         nearest_site_km: a coordinate farther than this from every site is refused.
-        refresh_s: how long newest run and sites are taken as known, in seconds.
+        refresh_s: how long the newest run is taken as known, in seconds; sites five times as long.
         remember_keys_s: how long a key is taken as known, in seconds.
     """
     writer = archive.deliveries.start_writer()
