@@ -200,6 +200,21 @@ class Cycles:
         """
         entries = self.catalogue(source_id, as_of=as_of, init_from=init_from, init_until=init_until)
         init_times = np.array([to_datetime64(entry.init_time) for entry in entries], dtype="datetime64[s]")
+        leads, values = self.read_all(entries, site_ids=site_ids, variables=variables)
+        return init_times, leads, values
+
+    def read_all(
+        self, entries: Sequence[SourceCycle], *, site_ids: Sequence[str], variables: Sequence[str]
+    ) -> tuple[tuple[int, ...], NDArray[np.float32]]:
+        """The values of many cycles of one source, each object opened once.
+
+        Returns:
+            Lead hours (all that any cycle has), and values with dims (cycle, variable, lead, site, member), float32, NaN
+            where a cycle lacks something.
+
+        Raises:
+            IntegrityError: an object is missing or damaged.
+        """
         by_object: dict[str, list[int]] = {}
         for index, entry in enumerate(entries):
             by_object.setdefault(entry.object_key, []).append(index)
@@ -220,7 +235,7 @@ class Cycles:
             self._fill(part, key, positions, site_ids=site_ids, variables=variables)
             places = [leads.index(lead) for lead in own_leads]
             values[np.ix_(indices, range(len(variables)), places, range(len(site_ids)), range(own_members))] = part
-        return init_times, leads, values
+        return leads, values
 
     def _known(self, source_id: str, as_of: datetime, *, usable_only: bool) -> sa.Select[Any]:
         query = sa.select(cycles).where(cycles.c.source_id == source_id, cycles.c.available_at <= as_of)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from skyproof.archive.case_inputs import gather_cases
 from skyproof.archive.cycles import Cycles
 from skyproof.archive.observations import Observations
+from skyproof.domain.cases import Cases
 from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, RecentObservations, TrainingHistory
 from skyproof.domain.times import floor_to_hours, hours
 
@@ -56,6 +58,20 @@ class Inputs:
         )
         recent = RecentObservations(grid.variables, valid_times, grid.site_ids, values)
         return ForecastInputs(issue_time, init_time, grid, data, recent)
+
+    def cases(
+        self,
+        grid: ForecastGrid,
+        source_ids: Sequence[str],
+        issue_times: Sequence[datetime],
+        *,
+        as_of: datetime,
+        max_age: timedelta = timedelta(hours=60),
+    ) -> tuple[Cases, ...]:
+        """The cases of each variable: what was known at each issue time, and what came of it as known at ``as_of``."""
+        return gather_cases(
+            self._cycles, self._observations, grid, source_ids, issue_times, max_age=max_age, as_of=as_of
+        )
 
     def history(
         self, grid: ForecastGrid, source_ids: Sequence[str], *, since: datetime, as_of: datetime
