@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from skyproof.domain.errors import ContractError, InputError, InvalidValueError,
 from skyproof.stages.sources.case_axes import find_axes
 from skyproof.stages.sources.case_cubes import build_bench_table
 from skyproof.stages.sources.case_spec import parse_case_spec
+from skyproof.stages.sources.case_table import find_files
 from skyproof.stages.sources.case_times import RowTimes
 from tests.stages.case_samples import load, make_rows, make_spec, write
 
@@ -193,3 +195,18 @@ def test_a_case_without_any_forecast_is_not_judged_and_that_is_said(tmp_path):
 def test_an_unclear_question_is_an_invalid_value(tmp_path):
     with pytest.raises(InvalidValueError):
         load(tmp_path, evaluate={"from": "2030-01-01"})
+
+
+def test_a_file_is_found_in_the_one_folder_below_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "set-a").mkdir()
+    (tmp_path / "set-a" / "table.parquet").touch()
+    assert find_files(["table.parquet"], [tmp_path]) == (tmp_path / "set-a" / "table.parquet",)
+
+
+def test_a_file_in_several_folders_below_must_be_named_with_its_folder(tmp_path: Path) -> None:
+    for name in ("set-a", "set-b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "table.parquet").touch()
+    with pytest.raises(InvalidValueError, match=r"set-a/table\.parquet, set-b/table\.parquet"):
+        find_files(["table.parquet"], [tmp_path])
+    assert find_files(["set-b/table.parquet"], [tmp_path]) == (tmp_path / "set-b" / "table.parquet",)

@@ -111,10 +111,10 @@ class Table:
 
 
 def find_files(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, ...]:
-    """The files of a spec: each name (or pattern) in the first folder that has it.
+    """The files of a spec: each name (or pattern) in the first folder that has it, or in the one folder below that does.
 
     Raises:
-        InvalidValueError: a file is in none of the folders.
+        InvalidValueError: a file is in none of the folders, or in several below them.
     """
     found: list[Path] = []
     for name in names:
@@ -125,12 +125,22 @@ def find_files(names: Iterable[str], folders: Sequence[Path]) -> tuple[Path, ...
                 found += fitting
                 break
         else:
-            looked = ", ".join(str(folder) for folder in folders)
-            raise InvalidValueError(
-                f"files: there is no {name!r} in {looked}",
-                hint="put the file beside the spec, or set SKYPROOF_BENCH_DATA to the folder that holds it",
-            )
+            found.append(_find_below(name, folders))
     return tuple(dict.fromkeys(found))
+
+
+def _find_below(name: str, folders: Sequence[Path]) -> Path:
+    below = sorted({path for folder in folders for path in folder.glob(f"*/{name}") if path.is_file()})
+    if len(below) == 1 and not _is_pattern(name):
+        return below[0]
+    looked = ", ".join(str(folder) for folder in folders)
+    if len(below) > 1:
+        several = ", ".join(f"{path.parent.name}/{path.name}" for path in below[:5])
+        raise InvalidValueError(f"files: {name!r} is in several folders: {several}", hint="name one with its folder")
+    raise InvalidValueError(
+        f"files: there is no {name!r} in {looked}",
+        hint="put the file beside the spec, or set SKYPROOF_BENCH_DATA to the folder that holds it",
+    )
 
 
 def column_names(path: Path, reading: Reading) -> tuple[list[str], str]:
