@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.science.ridge_kernels import solve_ridges
+
 Floats = NDArray[Any]
 
 #: Half lives tried, in days; the last one hardly forgets.
@@ -201,6 +203,8 @@ class _Sums:
         if not self.by_site:
             return np.asarray(by_group[:, None])
         site_gram, site_cross = self.site_gram[half_life], self.site_cross[half_life]
-        rest = site_cross - np.einsum("gsij,gj->gsi", site_gram, by_group)
-        hold = np.diag(_SITE_HOLD * penalty + _SITE_HOLD)
-        return np.asarray(by_group[:, None] + np.linalg.solve(site_gram + hold, rest[..., None])[..., 0])
+        terms = len(penalty)
+        start = np.broadcast_to(by_group[:, None], site_cross.shape).reshape(-1, terms)
+        hold = _SITE_HOLD * penalty + _SITE_HOLD
+        own = solve_ridges(site_gram.reshape(-1, terms, terms), site_cross.reshape(-1, terms), start, hold)
+        return np.asarray(own.reshape(site_cross.shape))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -139,11 +140,11 @@ class SiteMemories:
     def _weights(self, places: Floats, sites: NDArray[np.intp] | None) -> Floats | None:
         if not self.has_neighbours:
             return None
-        learned = self._numbers["places"]
-        weights = nearness(places, learned, length_km=_NEAR_KM, length_m=_HEIGHT_M)
         own = np.arange(len(places)) if sites is None else sites
-        weights[np.flatnonzero(own >= 0), own[own >= 0]] = 0.0
-        return weights
+        named = (places, self._numbers["places"])
+        return _neighbourhood(
+            *(np.ascontiguousarray(part, dtype=np.float64).tobytes() for part in named), own.tobytes()
+        )
 
     def _memory(self, name: str, sites: NDArray[np.intp]) -> SiteMemory:
         """Of these sites; one that is new has none."""
@@ -151,6 +152,23 @@ class SiteMemories:
         for part in parts:
             part[sites < 0] = 0.0
         return SiteMemory(parts[0], parts[1], parts[2], parts[3], float(self._numbers["at"][0]))
+
+
+@lru_cache(maxsize=4)
+def _neighbourhood(places: bytes, learned: bytes, own: bytes) -> Floats:
+    """Weights of the learned sites at each place, its own zero; made once for all leads, variables and sources.
+
+    Args:
+        places: float64 (place, 3), as bytes.
+        learned: the same of the sites learned from.
+        own: which of those each place is, -1 for none, intp.
+    """
+    to, at = (np.frombuffer(part).reshape(-1, 3) for part in (places, learned))
+    weights = nearness(to, at, length_km=_NEAR_KM, length_m=_HEIGHT_M)
+    place = np.frombuffer(own, dtype=np.intp)
+    weights[np.flatnonzero(place >= 0), place[place >= 0]] = 0.0
+    weights.flags.writeable = False
+    return weights
 
 
 def by_site(array: Floats) -> Floats:
