@@ -20,7 +20,7 @@ from scipy import stats
 
 from skyproof.domain.cases import Cases
 from skyproof.domain.variables import Variable
-from skyproof.science.calendar import harmonics
+from skyproof.science.calendar import harmonics, hour_of_day
 from skyproof.science.case_features import FeaturePlan, base_quantities, plan_features
 from skyproof.science.online_regression import (
     Walk,
@@ -192,8 +192,8 @@ def _design(cases: Cases, centre: Floats, unit: float, settling: _Settled, *, fi
         terms += [settling.standardise(name, values) for name, values in cases.predictors.items()]
     else:
         terms += _hinges(cases, settling, first)
-    several_hours = len(np.unique(np.round(season[..., 2], 6))) > 1
-    terms += [season[..., k] for k in range(4 if several_hours else 2)]
+    hours = settling.note("hours", lambda: len(np.unique(hour_of_day(cases.valid_times[: max(first, 1)]))))
+    terms += [season[..., k] for k in range(4 if hours > 1 else 2)]
     stacked = np.stack([np.broadcast_to(np.nan_to_num(term), shape) for term in terms], axis=-1)
     design = np.concatenate([np.ones((*shape, 1)), stacked], axis=-1)
     missing = ~np.isfinite(centre)
