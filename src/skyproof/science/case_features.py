@@ -2,7 +2,7 @@
 
 What a forecast says at its own hour is only part of what it says: the hours before and after, the same hour in the runs
 before, the other sources, the neighbours, and how wrong it was lately belong to it. Accumulated amounts are differenced,
-wind components give speed and direction.
+wind components give speed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ _NEIGHBOURS, _MOST_COMPARED = 3, 60
 _FEWEST_TO_SHARE = 8
 #: At most this many forecast quantities get the costly features (neighbouring leads, runs, sites).
 _MOST_EXTENDED = 8
-_DIRECTION = re.compile(r"(^|_)(wd|wdir|dir|direction|wind_direction)(_|\d|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,9 @@ def _ensemble_columns(cases: Cases) -> dict[str, Floats]:
             columns[f"spread:{source}"] = members.std(axis=-1)
             columns[f"low:{source}"], columns[f"high:{source}"] = np.quantile(members, [0.1, 0.9], axis=-1)
             if cases.variable.lower is not None:
-                columns[f"none:{source}"] = (members <= cases.variable.lower).mean(axis=-1)
+                none = (members <= cases.variable.lower).mean(axis=-1)
+                # A source that is missing does not say that there is something.
+                columns[f"none:{source}"] = np.where(np.isfinite(members).all(axis=-1), none, np.nan)
     if len(means) > 1:
         stacked = np.stack(means)
         with np.errstate(invalid="ignore"):
