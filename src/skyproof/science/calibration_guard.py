@@ -11,6 +11,10 @@ integral transform) and moves the quantiles by four numbers:
 Where the moved quantiles were worse in the recent past than those given, by a paired test on the score, the guard is weakened
 and in the end off; it goes on comparing, so that it can come back.
 
+Experimental, and not what forecasts are guarded by: that is :mod:`skyproof.science.spread_guard`. On simulated series with a
+wrong spread this one holds coverage closer and scores better; on eleven real sets it cost up to 0.8 % of the score, and 3 %
+on daily rain, where one factor cost at most 0.3 %. Four numbers are more than most records can teach.
+
 Sources:
     Gibbs and Candes (2021), Adaptive conformal inference under distribution shift, arXiv:2106.00170.
     Angelopoulos, Candes and Tibshirani (2023), Conformal PID control for time series prediction, arXiv:2307.16895.
