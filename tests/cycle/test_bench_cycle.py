@@ -58,9 +58,13 @@ def test_an_interrupted_run_finds_what_it_left(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         bench(spec, roll=roll, memory=tmp_path / "memory")
+    (left,) = (tmp_path / "memory").iterdir()
+    stale = left.with_name(left.name[:17] + "an-older-version")
+    stale.mkdir()
     bench(spec, roll=roll, memory=tmp_path / "memory")
     assert kept[0][0] == kept[1][0]
     assert [found for _, found in kept] == [False, True]
+    assert not stale.exists()
 
 
 def test_pairs_that_do_not_match_are_refused_unless_accepted(tmp_path):

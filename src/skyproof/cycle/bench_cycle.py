@@ -90,6 +90,8 @@ def bench_cycle(
     progress("read the table", 2, 2)
     # What another version of the code left would not be what this one does.
     kept = None if memory is None else memory / f"{table.digest[:16]}-{_code_digest()[:16]}"
+    if memory is not None and kept is not None:
+        _drop_stale(memory, table.digest[:16], kept)
     rolled = _forecast(table, roll, experts, kept, progress)
     report = build_bench_report(
         table, rolled, warnings=warnings, seconds=time.perf_counter() - began, peak_memory_mb=_peak_memory_mb()
@@ -126,6 +128,13 @@ def _code_digest() -> str:
     for path in sorted(Path(skyproof.__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _drop_stale(memory: Path, digest: str, kept: Path) -> None:
+    """Take away what other versions of the code left of the same table."""
+    for folder in memory.glob(f"{digest}-*"):
+        if folder != kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make(folder: Path | None) -> Path | None:

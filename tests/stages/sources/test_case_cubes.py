@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skyproof.stages.sources.case_cubes import build_bench_table, load_bench_table
-from skyproof.stages.sources.case_spec import parse_case_spec
+from skyproof.stages.sources.case_spec import TimeSpec, parse_case_spec
+from skyproof.stages.sources.case_table import Reading, read_table
+from skyproof.stages.sources.case_times import read_times
 from tests.stages.case_samples import SPECS, START, load, make_rows, make_spec, real_set, write
 
 #: Real sets and the folder each of them lies in.
@@ -90,6 +97,49 @@ def test_the_same_table_told_otherwise_makes_the_same_cases(tmp_path, change, su
     write(tmp_path, rows, f"other.{suffix}")
     spec = parse_case_spec(make_spec(files=f"other.{suffix}", **change))
     assert cells(build_bench_table(spec, [tmp_path])) == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "zone"),
+    [
+        (pa.timestamp("ns", "UTC"), None),
+        (pa.timestamp("ms", "Asia/Tokyo"), None),
+        (pa.timestamp("us"), "Europe/Berlin"),
+        (pa.timestamp("s"), None),
+        (pa.string(), "Europe/Berlin"),
+        (pa.string(), None),
+    ],
+    ids=str,
+)
+def test_times_of_every_type_and_zone_are_the_same_instants(tmp_path, kind, zone):
+    """Six hours around the night in March in which Berlin loses an hour, and a summer day."""
+    utc = np.array(
+        ["2024-03-30T22", "2024-03-31T00", "2024-03-31T01", "2024-03-31T04", "2024-07-01T10"], "datetime64[s]"
+    )
+    instants = [datetime.fromtimestamp(int(t), UTC) for t in utc.astype(np.int64)]
+    if kind == pa.string():
+        written = [t.astimezone(ZoneInfo(zone)).replace(tzinfo=None) if zone else t for t in instants]
+        column = pa.array([t.isoformat() for t in written])
+    elif zone:
+        column = pa.array([t.astimezone(ZoneInfo(zone)).replace(tzinfo=None) for t in instants], kind)
+    else:
+        column = pa.array(instants, pa.timestamp("s", "UTC")).cast(pa.timestamp(kind.unit, "UTC")).cast(kind)
+    pa_parquet.write_table(pa.table({"valid": column}), tmp_path / "t.parquet")
+    table = read_table([tmp_path / "t.parquet"], {"valid": "time.valid_time"}, Reading(()))
+    times = read_times(table, TimeSpec(valid_time="valid", lead_hours=6, zone=zone))
+    assert times.valid.astype("datetime64[s]").tolist() == utc.tolist()
+
+
+def test_dates_and_durations_are_understood(tmp_path):
+    columns = {
+        "day": pa.array([date(2024, 1, 3), date(2024, 1, 4)]),
+        "ahead": pa.array([36 * 3600, 12 * 3600], pa.duration("s")),
+    }
+    pa_parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    table = read_table([tmp_path / "t.parquet"], dict.fromkeys(columns, "time"), Reading(()))
+    times = read_times(table, TimeSpec(valid_time="day", lead_hours="ahead"))
+    assert times.lead_hours.tolist() == [36, 12]
+    assert [str(t) for t in times.issue] == ["2024-01-01T12:00:00", "2024-01-03T12:00:00"]
 
 
 def test_the_last_hour_of_issue_lies_strictly_before_the_valid_time(tmp_path):
