@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from skyproof.science.case_features import FeaturePlan, case_features, plan_features
-from tests.stages.case_samples import load
+from tests.stages.case_samples import load, make_rows
 
 
 @pytest.fixture
@@ -60,3 +60,20 @@ def test_a_plan_comes_back_from_its_arrays(cases):
         plan.several_hours,
     )
     np.testing.assert_array_equal(again.neighbours, plan.neighbours)
+
+
+def test_amounts_accumulated_along_a_run_are_known_in_spite_of_packing(tmp_path):
+    cases = load(tmp_path, make_rows(leads=tuple(range(24, 193, 24)))).cases
+    shape = cases.observed.shape
+    chance = np.random.default_rng(6)
+    amount = np.where(np.arange(shape[1])[None, :, None] % 3 == 0, 0.0, chance.uniform(1, 2, shape))
+    packed = np.cumsum(amount, axis=1) - chance.uniform(0, 3e-5, shape) * amount.sum(axis=1).max()
+    predictors = {
+        "sun": packed.astype(np.float32),
+        "cloud": chance.uniform(0, 1, shape).astype(np.float32),
+        "slope": np.full(shape, 3, np.float32),
+    }
+    plan = plan_features(replace(cases, predictors=predictors))
+    assert plan.accumulated == ("sun",)
+    names, values = case_features(replace(cases, predictors=predictors), plan)
+    np.testing.assert_allclose(values[..., names.index("sun")], amount, atol=2e-3)
