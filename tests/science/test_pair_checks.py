@@ -173,6 +173,19 @@ def test_a_stuck_column_is_found_and_dry_weather_is_not():
     assert find_frozen("x", values).strength == "strong"
 
 
+def test_the_course_of_the_sun_tells_noon_where_clouds_do_not_tell_the_power():
+    cases, chance = make_world(days=40), np.random.default_rng(9)
+    hour = (cases.valid_times - cases.valid_times.astype("datetime64[D]")) / HOUR
+    course = np.maximum(np.sin((hour - 6) * np.pi / 12), 0)[..., None]
+    power = (course * chance.uniform(0.5, 1, cases.observed.shape)).astype(np.float32)
+    sun = (800 * course * chance.uniform(0.5, 1, cases.observed.shape)).astype(np.float32)
+    solar = replace(cases, members={}, predictors={"sun": sun}, observed=power)
+    assert check_pairs(solar, said="1") == []
+    (finding,) = check_pairs(shifted(solar, 3), said="1")
+    assert (finding.kind, finding.strength) == ("shifted", "weak")
+    assert finding.message.startswith("the course of feature sun fits the observations of 3 h earlier better")
+
+
 def test_departures_lose_season_and_hour_and_keep_the_weather():
     seconds = np.arange(0, 2 * 365 * 86_400, 3 * 3600)
     season = 10 * np.cos(2 * np.pi * seconds / (365.2425 * 86_400)) + 5 * np.cos(2 * np.pi * seconds / 86_400)
@@ -227,6 +240,16 @@ def test_hours_planted_into_wind_and_power_are_doubted():
     table = load_real("gefcom2012-wind")
     (finding,) = check_pairs(shifted(table.cases, 3), said=table.unit)
     assert "forecasts look shifted by 3 h" in finding.message
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("hours", [3, -6])
+def test_hours_planted_into_sunshine_and_power_are_refused(hours):
+    table = load_real("gefcom2014-solar")
+    (finding,) = check_pairs(shifted(table.cases, hours), said=table.unit)
+    assert finding.strength == "strong"
+    assert finding.message.startswith("feature ssrd_acc fits")
+    assert f"shifted by {abs(hours)} h" in finding.message
 
 
 @pytest.mark.data

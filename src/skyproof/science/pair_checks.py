@@ -7,7 +7,7 @@ planted into them are found where their length allows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,26 @@ from numpy.typing import NDArray
 
 from skyproof.domain.bench import PairFinding
 from skyproof.domain.cases import Cases
+from skyproof.science.case_features import base_quantities, plan_features
 from skyproof.science.pair_columns import check_columns, find_frozen
 from skyproof.science.pair_matches import Shift, best_shift, find_swaps, judge_shift, mean_correlation
-from skyproof.science.pair_series import TruthGrid, mean_of_members, pair_series, truth_grid
+from skyproof.science.pair_series import (
+    PairSeries,
+    TruthGrid,
+    course_series,
+    mean_of_members,
+    pair_series,
+    truth_grid,
+    with_course,
+)
 
 Floats = NDArray[Any]
 #: A predictor stands for the target where departures of both are at least this correlated at some shift (wind and power).
 _TELLING = 0.6
+#: The same with the course of day and year left in: sunshine and the power made of it.
+_TELLING_COURSE = 0.85
+#: The course comes back every day.
+_HALF_A_DAY = 12 * 3600
 #: A predictor is no forecast of the target: only a shift that explains this much of the rest is certain.
 _CERTAIN = 0.25
 #: More than this is no forecast but an observation of another day.
@@ -57,17 +70,26 @@ def _check_matches(cases: Cases, truth: TruthGrid) -> list[PairFinding]:
 
 def _check_predictors(cases: Cases, truth: TruthGrid, sites: list[str]) -> list[PairFinding]:
     """Shifts and swaps where the target has no forecast of its own: by the predictor that says most about it."""
-    told: list[tuple[float, str, Floats, Shift]] = []
-    for name, values in _telling(cases.predictors).items():
-        series = pair_series(cases, truth, values)
-        shift = best_shift(series, truth)
-        if shift is not None:
-            best = max(shift.correlation, mean_correlation(series, truth))
-            if _TELLING <= best < _AN_OBSERVATION:
-                told.append((best, name, values, shift))
-    if not told:
+    if not cases.predictors:
         return []
-    _, name, values, shift = max(told, key=lambda each: each[0])
+    plan = plan_features(cases)
+    base = base_quantities(cases, plan.accumulated, plan.winds)
+    told = _most_telling(base, lambda values: pair_series(cases, truth, values), truth, least=_TELLING)
+    if told is None:
+        # Clouds say little of an hour's sunshine, but the sun's course says when it is noon.
+        course = with_course(truth)
+        told = _most_telling(
+            base,
+            lambda values: course_series(cases, course, values),
+            course,
+            least=_TELLING_COURSE,
+            within_seconds=_HALF_A_DAY,
+        )
+        if told is None:
+            return []
+        found = judge_shift(f"the course of feature {told[0]}", told[2], step_seconds=truth.step)
+        return [] if found is None else [_weaker(found)]
+    name, values, shift = told
     found = judge_shift(f"feature {name}", shift, step_seconds=truth.step)
     if found is not None and shift.gain < _CERTAIN:
         found = _weaker(found)
@@ -75,13 +97,24 @@ def _check_predictors(cases: Cases, truth: TruthGrid, sites: list[str]) -> list[
     return ([found] if found is not None else []) + swapped
 
 
-def _telling(predictors: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Predictors, and the speed of every pair of wind components."""
-    found = dict(predictors)
-    for name, values in predictors.items():
-        if name.lower().startswith("u") and (v := name.replace("u", "v", 1).replace("U", "V", 1)) in predictors:
-            found[f"speed of {name} and {v}"] = np.hypot(values, predictors[v])
-    return found
+def _most_telling(
+    base: Mapping[str, Floats],
+    series_of: Callable[[Floats], PairSeries],
+    truth: TruthGrid,
+    *,
+    least: float,
+    within_seconds: int = 3 * 86_400,
+) -> tuple[str, Floats, Shift] | None:
+    """The quantity most correlated with the target at some shift, if it is at least that much."""
+    told: list[tuple[float, str, Floats, Shift]] = []
+    for name, values in base.items():
+        series = series_of(values)
+        shift = best_shift(series, truth, within_seconds=within_seconds)
+        if shift is not None:
+            best = max(shift.correlation, mean_correlation(series, truth))
+            if least <= best < _AN_OBSERVATION:
+                told.append((best, name, values, shift))
+    return max(told, key=lambda each: each[0])[1:] if told else None
 
 
 def _join_shifts(found: list[PairFinding], shifts: Mapping[str, Shift | None]) -> list[PairFinding]:

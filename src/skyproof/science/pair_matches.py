@@ -36,12 +36,13 @@ class Shift:
     correlation_at_zero: float
 
 
-def best_shift(series: PairSeries, truth: TruthGrid) -> Shift | None:
+def best_shift(series: PairSeries, truth: TruthGrid, *, within_seconds: int = _LONGEST_SHIFT_SECONDS) -> Shift | None:
     """The shift at which a forecast fits best, other than none; None with too few pairs.
 
-    Each shift is compared with none on the same pairs, over all and in ten blocks of time.
+    Each shift is compared with none on the same pairs, over all and in ten blocks of time. At least three steps are
+    tried on both sides, where they are longer than ``within_seconds``.
     """
-    furthest = min(max(_LONGEST_SHIFT_SECONDS // truth.step, _FEWEST_STEPS), _MOST_STEPS)
+    furthest = min(max(within_seconds // truth.step, _FEWEST_STEPS), _MOST_STEPS)
     block = np.minimum(np.arange(len(series.place)) * _BLOCKS // max(len(series.place), 1), _BLOCKS - 1)
     here = series.observed(truth)
     found: list[Shift] = []

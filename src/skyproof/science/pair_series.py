@@ -5,7 +5,7 @@ Whatever two series share because it is July or noon says nothing about whether 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -118,6 +118,19 @@ class PairSeries:
         return np.where(inside[:, None], values, np.float32(np.nan))
 
 
+def with_course(truth: TruthGrid) -> TruthGrid:
+    """The truth with its course of day and year: departures from each site's mean alone."""
+    return replace(truth, departures=_from_mean(truth.observed))
+
+
+def course_series(cases: Cases, truth: TruthGrid, forecast: Floats) -> PairSeries:
+    """A forecast (issue, lead, site) with its course of day and year, less each site's mean, at all leads."""
+    issues, leads, sites = cases.observed.shape
+    place = truth.places(cases.valid_times.reshape(issues * leads))
+    order = np.argsort(place, kind="stable")
+    return PairSeries(_from_mean(forecast.reshape(issues * leads, sites)[:, truth.sites])[order], place[order])
+
+
 def pair_series(cases: Cases, truth: TruthGrid, forecast: Floats, *, most_leads: int = 6) -> PairSeries:
     """Departures of a forecast (issue, lead, site) at a few leads spread over all."""
     count = len(cases.lead_hours)
@@ -127,6 +140,13 @@ def pair_series(cases: Cases, truth: TruthGrid, forecast: Floats, *, most_leads:
     place = np.concatenate([truth.places(valid[:, k]) for k in leads])
     order = np.argsort(place, kind="stable")
     return PairSeries(np.concatenate(rows)[order], place[order])
+
+
+def _from_mean(values: Floats) -> NDArray[np.float32]:
+    """Values (time, site) less the mean of each site; NaN where missing."""
+    known = np.isfinite(values)
+    mean = np.where(known, values, 0).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
+    return np.asarray(values - mean, dtype=np.float32)
 
 
 def mean_of_members(members: Floats) -> NDArray[np.float32]:
