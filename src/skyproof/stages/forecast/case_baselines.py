@@ -31,14 +31,20 @@ class CaseClimatology:
         self._hours: Floats = np.empty(0)
         self._sites: NDArray[np.intp] = np.empty(0, dtype=np.intp)
         self._count = 0
+        self._record_days = 0.0
 
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Keep each observation known, once."""
         known = cases.known(as_of)
         valid = np.broadcast_to(cases.valid_times[..., None], known.shape)[known]
         site = np.broadcast_to(np.arange(known.shape[2]), known.shape)[known]
+        if not len(valid):
+            self._values = np.empty(0)
+            return
         keys = np.stack([valid.astype(np.int64), site])
         _, first = np.unique(keys, axis=1, return_index=True)
+        # Not the span of the days of the year: from December to February that is a year, too.
+        self._record_days = float((valid.max() - valid.min()) / np.timedelta64(86_400, "s"))
         self._values = cases.observed[known][first].astype(np.float64)
         self._days, self._hours = day_of_year(valid[first]), hour_of_day(valid[first])
         self._sites, self._count = site[first], known.shape[2]
@@ -48,7 +54,7 @@ class CaseClimatology:
         result = np.full((*cases.observed.shape, len(levels)), np.nan, dtype=np.float32)
         if not len(self._values):
             return result
-        seasonal = np.ptp(self._days) >= _SEASONAL_RECORD_DAYS
+        seasonal = self._record_days >= _SEASONAL_RECORD_DAYS
         hour = hour_of_day(cases.valid_times)
         season = np.floor(day_of_year(cases.valid_times) / 10) * 10 + 5 if seasonal else np.zeros(hour.shape)
         for now, days in {(float(h), float(d)) for h, d in zip(hour.ravel(), season.ravel(), strict=True)}:
@@ -83,12 +89,14 @@ class CaseClimatology:
             "hours": self._hours,
             "sites": self._sites,
             "count": np.array([self._count]),
+            "record_days": np.array([self._record_days]),
         }
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take them back."""
         self._values, self._days, self._hours = state["values"], state["days"], state["hours"]
         self._sites, self._count = state["sites"], int(state["count"][0])
+        self._record_days = float(state["record_days"][0])
 
 
 class CasePersistence:

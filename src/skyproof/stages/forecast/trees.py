@@ -7,6 +7,7 @@ random in training, so that a forecast without one of them is nothing new.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import lightgbm
@@ -51,8 +52,10 @@ def day_marks(rows: Rows) -> NDArray[np.intp]:
     filled = np.where(known, rows.features, 0.0)
     count = np.maximum(np.stack([np.bincount(place, known[:, k]) for k in range(known.shape[1])]), 1)
     means = np.stack([np.bincount(place, filled[:, k]) for k in range(known.shape[1])]) / count
+    overall = filled.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    within_all = np.where(known, np.square(filled - overall), 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        between = means.var(axis=1) / np.nanvar(rows.features, axis=0)
+        between = means.var(axis=1) / within_all
     tells = np.array([name.startswith(_DAY_TELLING) for name in rows.names])
     return np.flatnonzero(tells & ~(between < _LARGEST_BETWEEN))
 
@@ -104,10 +107,9 @@ def _drop_sources(rows: Floats, names: tuple[str, ...], sources: tuple[str, ...]
         return
     chance = np.random.default_rng(len(rows))
     for source in sources:
-        own = np.array(
-            [number for number, name in enumerate(names) if source in (name, *name.split(":"), *name.split("@"))],
-            dtype=np.intp,
-        )
+        # ``alba``, ``spread:alba``, ``alba@run-1`` and ``recent:error_fast:alba@own`` speak of the source alba.
+        of_source = re.compile(rf"(^|:){re.escape(source)}(@|$)")
+        own = np.array([number for number, name in enumerate(names) if of_source.search(name)], dtype=np.intp)
         gone = chance.random(len(rows)) < _DROPPED_ROWS
         rows[np.ix_(np.flatnonzero(gone), own)] = np.nan
 
