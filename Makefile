@@ -65,8 +65,8 @@ bench-api: .venv/dev ## requests per second beside the server's own static ceili
 
 SKILL_DATA ?= ../shared/data
 SKILL_OUT ?= build/skill
-bench-skill: .venv-bench/made ## the published methods on the skill sets; hours on two cores
-	PYTHONPATH=src .venv-bench/bin/python -m benchmarks.skill.compute --data $(SKILL_DATA) --out $(SKILL_OUT)
+bench-skill: .venv/runtime .venv-bench/made ## the model beside the published methods on every real set; hours on two cores
+	PYTHONPATH=src .venv-bench/bin/python -m benchmarks.skill.run --data $(SKILL_DATA) --out $(SKILL_OUT)
 
 clean: ## remove the virtual environment and caches; a home is never touched
 	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -27,13 +27,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="where forecasts, scores and the tables are kept")
     parser.add_argument("--set", action="append", choices=list(LOADERS), help="default: all")
     parser.add_argument("--product", default=".venv/bin/skyproof", help="the command of the product")
+    parser.add_argument("--kept", action="store_true", help="run no baseline: compare with those that are kept")
     parser.add_argument("--again", action="store_true", help="run the product again, also where its forecasts are kept")
     arguments = parser.parse_args()
     parts = []
     for name in arguments.set or LOADERS:
         for table in LOADERS[name](arguments.data):
             for title, baseline in choose(table).items():
-                if not (arguments.out / table.name / f"{title}.json").exists():
+                if not arguments.kept and not (arguments.out / table.name / f"{title}.json").exists():
                     keep(table, title, baseline, arguments.out)
             quantiles = _product(table, arguments.data / name, arguments.out, arguments.product, arguments.again)
             ratios = against_all(read_product(quantiles), arguments.out / table.name, table.lead_groups)
