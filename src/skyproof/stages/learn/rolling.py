@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.domain.cases import Cases, RolledForecasts
+from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import CaseExpert
 from skyproof.science.first_guess import guess_quantiles, with_first_guess
@@ -75,8 +76,12 @@ def roll_forecasts(
         refit: how often experts learn again.
         progress: told after each fit.
         memory: a folder for answers of experts, so that an interrupted evaluation goes on; None keeps none.
+
+    Raises:
+        InvalidValueError: nothing was issued before ``evaluate_from``, or nothing from it on.
     """
     first = int(np.searchsorted(cases.issue_times, evaluate_from))
+    _check_there_is_past_and_future(cases, first, evaluate_from)
     start = max(int(first * _WARM_UP_FROM), min(_FEWEST_ISSUES, first))
     prepared, guess = with_first_guess(cases, settled=start)
     experts = make_experts(prepared)
@@ -99,12 +104,31 @@ def roll_forecasts(
     everything = [product[None], answers]
     shown = [PRODUCT, *names]
     if len(calibrated) > 1:
-        everything.append(np.nanmean(calibrated, axis=0)[None])
+        everything.append(_mean_of_awake(calibrated)[None])
         shown.append(EQUAL_WEIGHT)
     quantiles = np.concatenate(everything)[:, first - start :]
     return RolledForecasts(
         prepared.take(slice(first, None)), levels, tuple(shown), quantiles, fit_seconds, predict_seconds
     )
+
+
+def _check_there_is_past_and_future(cases: Cases, first: int, evaluate_from: np.datetime64) -> None:
+    if 0 < first < len(cases.issue_times):
+        return
+    span = f"{cases.issue_times[0]} to {cases.issue_times[-1]}" if len(cases.issue_times) else "none"
+    missing = "nothing to learn from" if first == 0 else "nothing to forecast"
+    raise InvalidValueError(
+        f"evaluation from {evaluate_from} leaves {missing}; issue times: {span}",
+        hint="evaluate from a time after the first issue time and not after the last",
+    )
+
+
+def _mean_of_awake(quantiles: Floats) -> Floats:
+    """Mean over the models that speak, (issue, lead, site, level); NaN where none does."""
+    awake = np.isfinite(quantiles)
+    count = awake.sum(axis=0)
+    total = np.where(awake, quantiles, 0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def within(cases: Cases, quantiles: Floats) -> Floats:
