@@ -137,6 +137,7 @@ ERRORS = {
     errors.UnknownNameError: (422, "unknown_name"),
     errors.InvalidValueError: (422, "invalid_value"),
     errors.ContractError: (422, "input"),
+    errors.PairMismatchError: (422, "input"),
     errors.UnreadableFileError: (422, "input"),
     errors.AccessError: (403, "permission_denied"),
     errors.AuthenticationError: (401, "authentication"),
