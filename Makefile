@@ -47,13 +47,16 @@ fix: .venv/dev ## format and mend what can be mended
 docs: .venv/dev ## write the generated reference pages anew
 	$(BIN)/python tools/generate_docs.py
 
-bench: bench-demo bench-cycle bench-api ## every benchmark
+bench: bench-demo bench-cycle bench-learn bench-api ## every benchmark
 
 bench-demo: .venv/runtime ## wall time, memory and size of the demo
 	$(BIN)/python benchmarks/demo_bench.py
 
 bench-cycle: .venv/runtime ## one cycle for 2,000 sites
 	$(BIN)/python benchmarks/cycle_bench.py
+
+bench-learn: .venv/runtime ## learning: the solver beside scipy's, and the refit of a whole business
+	$(BIN)/python benchmarks/learn_bench.py
 
 bench-api: .venv/dev ## requests per second beside the server's own static ceiling
 	$(BIN)/python benchmarks/api_bench.py

@@ -43,7 +43,7 @@ class EmosExpert:
 
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Learn from the cases known at ``as_of``."""
-        past = cases.take(cases.issue_times <= as_of)
+        past = cases.take(slice(0, int(np.searchsorted(cases.issue_times, as_of, side="right"))))
         if not candidates(cases.variable) or self._source_id not in past.members or not len(past.issue_times):
             self._groups, self._common = [], {}
             return

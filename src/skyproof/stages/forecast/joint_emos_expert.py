@@ -56,7 +56,7 @@ class JointEmosExpert:
 
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Learn from the cases known at ``as_of``."""
-        past = cases.take(cases.issue_times <= as_of)
+        past = cases.take(slice(0, int(np.searchsorted(cases.issue_times, as_of, side="right"))))
         names = [name for name in sorted(past.members) if np.isfinite(past.members[name]).any()]
         options = joint_candidates(cases.variable)
         if not options or not names or not len(past.issue_times):
@@ -195,7 +195,9 @@ def _choose_joint(
         for name, each in zip(names, traits, strict=True):
             if np.isfinite(block.members[name]).any():
                 regression = SourceRegression(name, each, scale, amounts=amounts)
-                outlooks.append(regression.fit_outlook(early, regression.fit_basis(block)))
+                outlooks.append(
+                    regression.fit_outlook(early, regression.fit_memories(block, regression.fit_pooled(block)))
+                )
         prepared.append((block, early, scale, outlooks, cut))
 
     def loss(option: JointTraits) -> float:

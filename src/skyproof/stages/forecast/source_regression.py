@@ -59,15 +59,23 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
-    """After steps 1 and 2, (issue, lead, site): what step 3 regresses on."""
+class Pooled:
+    """After step 1, (issue, lead, site): what the regression of all sites together says."""
 
+    mean: Floats
     location: Floats
     log_scale: Floats
     expected: Floats
-    remembered: Recollection
     log_spread: Floats
     wet: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """After step 2: what step 3 regresses on, (issue, lead, site)."""
+
+    pooled: Pooled
+    remembered: Recollection
     recent: Floats
 
 
@@ -84,11 +92,11 @@ class SourceRegression:
 
     def fit(self, block: CaseBlock, before: Mapping[str, Floats] | None = None) -> Outlook:
         """Learn from a block; ``before`` is the state of an earlier fit to begin from. Returns what it would have said."""
-        basis = self.fit_basis(block, before)
+        basis = self.fit_memories(block, self.fit_pooled(block, before))
         return self.fit_outlook(block, basis, before)
 
-    def fit_basis(self, block: CaseBlock, before: Mapping[str, Floats] | None = None) -> Basis:
-        """Steps 1 and 2."""
+    def fit_pooled(self, block: CaseBlock, before: Mapping[str, Floats] | None = None) -> Pooled:
+        """Step 1."""
         y = self.scale.forward(block.observed)
         mean, log_spread, wet = self._statistics(block, fit=True)
         heights = block.places[:, 2]
@@ -107,7 +115,15 @@ class SourceRegression:
         start = None if before is None else before.get("base")
         base = self.traits.candidate.base
         self._numbers["base"] = regress(base, weight, y, columns, priors, scale=self.scale, start=start)
-        return self._basis(block, (mean, log_spread, wet), y, None)
+        return self._pooled(block, (mean, log_spread, wet))
+
+    def fit_memories(self, block: CaseBlock, pooled: Pooled) -> Basis:
+        """Step 2."""
+        factor = 1.0 if self.traits.candidate.base == "normal" else LOGISTIC_SD
+        size = factor * np.exp(np.clip(pooled.log_scale, -9, 6))
+        errors = self.scale.forward(block.observed) - pooled.expected
+        remembered = self._memories.learn(block, errors, self._features(block, pooled.mean), size)
+        return Basis(pooled, remembered, self._recent(block))
 
     def fit_outlook(self, block: CaseBlock, basis: Basis, before: Mapping[str, Floats] | None = None) -> Outlook:
         """Step 3."""
@@ -126,8 +142,9 @@ class SourceRegression:
 
     def predict(self, block: CaseBlock, sites: NDArray[np.intp]) -> Outlook:
         """Distributions of new cases; ``sites`` says where each site was in the fit, -1 for one it had not."""
-        statistics = self._statistics(block, fit=False)
-        basis = self._basis(block, statistics, None, sites)
+        pooled = self._pooled(block, self._statistics(block, fit=False))
+        remembered = self._memories.recall(block, self._features(block, pooled.mean), sites)
+        basis = Basis(pooled, remembered, self._recent(block))
         return self._outlook(self._final_columns(block, basis)[0])
 
     def state(self) -> dict[str, NDArray[np.float64]]:
@@ -140,8 +157,10 @@ class SourceRegression:
         self._memories.restore(state)
 
     def with_traits(self, traits: Traits) -> SourceRegression:
-        """The same without anything learned, otherwise described."""
-        return SourceRegression(self.source_id, traits, self.scale, amounts=self._amounts)
+        """The same after step 1, with other memories or another distribution of the same base."""
+        other = SourceRegression(self.source_id, traits, self.scale, amounts=self._amounts)
+        other._numbers = dict(self._numbers)
+        return other
 
     def _statistics(self, block: CaseBlock, *, fit: bool) -> tuple[Floats, Floats, Floats]:
         transform = self.scale.transform
@@ -175,13 +194,7 @@ class SourceRegression:
             scale.append(log_spread)
         return location, scale
 
-    def _basis(
-        self,
-        block: CaseBlock,
-        statistics: tuple[Floats, Floats, Floats],
-        y: Floats | None,
-        sites: NDArray[np.intp] | None,
-    ) -> Basis:
+    def _pooled(self, block: CaseBlock, statistics: tuple[Floats, Floats, Floats]) -> Pooled:
         mean, log_spread, wet = statistics
         location_columns, scale_columns = self._base_columns(block, mean, log_spread, wet)
         coefficients, p = self._numbers["base"], len(location_columns)
@@ -189,17 +202,11 @@ class SourceRegression:
         log_scale = np.broadcast_to(combine(scale_columns, coefficients[p:]), location.shape)
         base, low, high = self.traits.candidate.base, self.scale.low, self.scale.high
         expected = regression_mean(base, location, log_scale, lower=low, upper=high)
-        features = self._features(block, mean)
-        if y is None or sites is not None:
-            assert sites is not None, "new cases need their sites"
-            remembered = self._memories.recall(block, features, sites)
-        else:
-            factor = 1.0 if base == "normal" else LOGISTIC_SD
-            size = factor * np.exp(np.clip(log_scale, -9, 6))
-            remembered = self._memories.learn(block, y - expected, features, size)
+        return Pooled(mean, location, log_scale, expected, log_spread, wet)
+
+    def _recent(self, block: CaseBlock) -> Floats:
         recent = block.recent.get(f"error_recent:{self.source_id}")
-        recent = np.full((1, 1, 1), np.nan) if recent is None else recent.astype(np.float64)
-        return Basis(location, log_scale, expected, remembered, log_spread, wet, recent)
+        return np.full((1, 1, 1), np.nan) if recent is None else recent.astype(np.float64)
 
     def _features(self, block: CaseBlock, mean: Floats) -> Floats:
         """(site, event, k): a constant, the forecast, the season; as many as the traits of the memory want."""
@@ -228,22 +235,22 @@ class SourceRegression:
 
     def _location_terms(self, basis: Basis) -> Terms:
         distribution, told = self.traits.candidate.distribution, basis.remembered
-        positive = np.maximum(basis.expected + told.correction + told.around, _LEAST)
+        positive = np.maximum(basis.pooled.expected + told.correction + told.around, _LEAST)
         if distribution == "log_normal":
             terms: Terms = [(np.ones(1), 0.0), (np.log(positive), 1.0)]
         elif distribution == "shifted_gamma":
             terms = [(np.ones(1), 0.0), (np.log(np.expm1(np.minimum(positive, 30.0))), 1.0)]
         else:
-            terms = [(np.ones(1), 0.0), (basis.location, 1.0), (told.correction, 1.0)]
+            terms = [(np.ones(1), 0.0), (basis.pooled.location, 1.0), (told.correction, 1.0)]
             terms += [(told.around, 1.0)] if self._memories.has_neighbours else []
         if self._amounts:
-            terms.append((basis.wet.astype(np.float64), 0.0))
+            terms.append((basis.pooled.wet.astype(np.float64), 0.0))
         terms.append((told.lately, 0.0))
         return [*terms, (told.lately_around, 0.0)] if self._memories.has_neighbours else terms
 
     def _scale_terms(self, block: CaseBlock, basis: Basis) -> Terms:
         distribution, told = self.traits.candidate.distribution, basis.remembered
-        expected = basis.expected + told.correction + told.around
+        expected = basis.pooled.expected + told.correction + told.around
         # A doubtful correction adds its variance to that of the error itself.
         terms: Terms = [(np.ones(1), 0.0), (0.5 * np.log1p(told.leverage), 1.0), (told.log_scale, 0.7)]
         if distribution in {"log_normal", "shifted_gamma"}:
@@ -252,9 +259,9 @@ class SourceRegression:
             terms.append((log_amount, 0.6 if distribution == "shifted_gamma" else -0.4))
         else:
             level = np.clip(expected, -3.0, 3.0)
-            terms += [(basis.log_scale, 1.0), (level, 0.0), (np.square(level), 0.0)]
+            terms += [(basis.pooled.log_scale, 1.0), (level, 0.0), (np.square(level), 0.0)]
         if self._numbers["spread"][0] > 0:
-            terms.append((basis.log_spread, 0.0))
+            terms.append((basis.pooled.log_spread, 0.0))
         season, hours, _ = self._numbers["flags"]
         used = [0, 1] * int(season) + [2, 3] * int(hours)
         terms += [(block.terms[..., None, index], 0.0) for index in used]
