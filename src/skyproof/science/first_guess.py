@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skyproof.domain.cases import Cases
-from skyproof.domain.variables import Variable
 from skyproof.science.calendar import harmonics, hour_of_day
 from skyproof.science.case_features import FeaturePlan, base_quantities, plan_features
 from skyproof.science.online_regression import (
@@ -328,14 +327,9 @@ def with_first_guess(cases: Cases, *, settled: int) -> tuple[Cases, FirstGuess]:
     """
     cases = with_recent(cases)
     guess = walk_first_guess(cases, settled=settled)
-    location = within_limits(cases.variable, guess.location.astype(np.float32))
+    location = clip_to_limits(guess.location.astype(np.float32), cases.variable.lower, cases.variable.upper)
     own = with_recent(replace(cases, members={"guess": location[..., None]}, predictors={}, recent={}))
     recent = {name: values for name, values in cases.recent.items() if not name.startswith("last:")}
     recent |= {name: values for name, values in own.recent.items() if name.endswith(":guess")}
     recent |= {"guess": location, "guess_scale": guess.scale.astype(np.float32)}
     return replace(cases, recent=recent), guess
-
-
-def within_limits(variable: Variable, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values cut at the variable's physical limits."""
-    return np.asarray(clip_to_limits(values, variable.lower, variable.upper))

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skyproof.domain.cases import Cases
-from skyproof.science.case_features import FeaturePlan, case_features
+from skyproof.science.case_features import FeaturePlan, case_features, plan_features
 from skyproof.stages.forecast.trees import (
+    TREE_PARAMETERS,
     Rows,
     back_to_quantity,
     day_marks,
     model_from_array,
     model_to_array,
-    plan_for,
     training_rows,
 )
 
@@ -27,18 +27,11 @@ GROWN_LEVELS = np.array([0.03, 0.15, 0.3, 0.5, 0.7, 0.85, 0.97])
 _FEWEST_ROWS, _FEWEST_ISSUES = 300, 12
 #: Last part of the training issue times on which the number of rounds is chosen, and the most rounds.
 _VALIDATION, _MOST_ROUNDS, _PATIENCE = 0.2, 160, 25
-_PARAMETERS = {
+_PARAMETERS = TREE_PARAMETERS | {
     "objective": "quantile",
     "learning_rate": 0.1,
     "feature_fraction_bynode": 0.25,
-    "bagging_fraction": 0.45,
-    "bagging_freq": 1,
     "max_bin": 63,
-    "num_threads": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-    "seed": 1,
 }
 
 
@@ -64,7 +57,7 @@ class BoostingExpert:
 
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Grow the models; with too few rows, or where no round helps on later issue times, it stays asleep."""
-        self._plan = plan_for(cases)
+        self._plan = plan_features(cases)
         self._models = []
         rows = training_rows(cases, as_of, self._plan, errors=self._errors)
         if len(rows.target) < _FEWEST_ROWS or len(np.unique(rows.issue)) < _FEWEST_ISSUES:

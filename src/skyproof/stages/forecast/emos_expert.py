@@ -94,17 +94,27 @@ class EmosExpert:
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Coefficients and memories by group of leads."""
-        return flatten({"common": self._common, **{f"{index}": group for index, group in enumerate(self._groups)}})
+        return pack_groups(self._common, self._groups)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take it back."""
-        nested = nest(dict(state))
-        self._common = nested.pop("common", {})
-        count = len(self._common.get("groups", ())) and int(self._common["groups"].max()) + 1
-        self._groups = [nested.get(str(index), {}) for index in range(count)]
+        self._common, self._groups = unpack_groups(state)
 
     def _regression(self, variable: Variable, traits: Traits, scale: Scale) -> SourceRegression:
         return SourceRegression(self._source_id, traits, scale, amounts=variable.family == "censored")
+
+
+def pack_groups(common: State, groups: Sequence[State]) -> State:
+    """What all groups of leads share, and what each has learned, as one mapping."""
+    return flatten({"common": common, **{f"{index}": group for index, group in enumerate(groups)}})
+
+
+def unpack_groups(state: Mapping[str, NDArray[Any]]) -> tuple[State, list[State]]:
+    """The inverse of :func:`pack_groups`."""
+    nested = nest(dict(state))
+    common = nested.pop("common", {})
+    count = len(common.get("groups", ())) and int(common["groups"].max()) + 1
+    return common, [nested.get(str(index), {}) for index in range(count)]
 
 
 def in_threads(work: Callable[[int], Any], count: int) -> list[Any]:

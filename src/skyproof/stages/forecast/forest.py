@@ -10,32 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.domain.cases import Cases
-from skyproof.science.case_features import FeaturePlan, case_features
+from skyproof.science.case_features import FeaturePlan, case_features, plan_features
 from skyproof.science.leaf_histograms import fill_leaves, histogram_edges, leaf_quantiles
 from skyproof.stages.forecast.trees import (
+    TREE_PARAMETERS,
     back_to_quantity,
     day_marks,
     model_from_array,
     model_to_array,
-    plan_for,
     training_rows,
 )
 
 _TREES = 120
 #: Fewer rows say nothing.
 _FEWEST_ROWS = 60
-_PARAMETERS = {
+_PARAMETERS = TREE_PARAMETERS | {
     "objective": "l2",
     "boosting": "rf",
     "feature_fraction_bynode": 0.3,
-    "bagging_fraction": 0.45,
-    "bagging_freq": 1,
     "max_bin": 127,
-    "num_threads": 1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-    "seed": 1,
 }
 
 
@@ -60,7 +53,7 @@ class ForestExpert:
 
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Grow the trees; with fewer than 60 rows the forest stays asleep."""
-        self._plan = plan_for(cases)
+        self._plan = plan_features(cases)
         rows = training_rows(cases, as_of, self._plan, errors=self._errors)
         if len(rows.target) < _FEWEST_ROWS:
             self._model = None

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from skyproof.domain.cases import Cases
 from skyproof.domain.variables import Variable
-from skyproof.stages.forecast.axes import flatten, nest
 from skyproof.stages.forecast.case_blocks import CaseBlock, case_block, group_leads
 from skyproof.stages.forecast.emos_choice import (
     LEVELS,
@@ -29,8 +28,10 @@ from skyproof.stages.forecast.emos_expert import (
     groups_of_leads,
     in_threads,
     known_sites,
+    pack_groups,
     traits_of,
     traits_state,
+    unpack_groups,
 )
 from skyproof.stages.forecast.emos_scales import Candidate, Scale, candidate_numbers, candidate_of, candidates
 from skyproof.stages.forecast.joint_regression import JointRegression, JointTraits
@@ -135,14 +136,11 @@ class JointEmosExpert:
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Coefficients and memories by group of leads and source."""
-        return flatten({"common": self._common, **{f"{index}": group for index, group in enumerate(self._groups)}})
+        return pack_groups(self._common, self._groups)
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take it back."""
-        nested = nest(dict(state))
-        self._common = nested.pop("common", {})
-        count = len(self._common.get("groups", ())) and int(self._common["groups"].max()) + 1
-        self._groups = [nested.get(str(index), {}) for index in range(count)]
+        self._common, self._groups = unpack_groups(state)
 
     def _stale(self, mark: int, names: list[str]) -> bool:
         return (

@@ -15,10 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.domain.cases import Cases
-from skyproof.science.case_features import FeaturePlan, case_features, plan_features
+from skyproof.science.case_features import FeaturePlan, case_features
 
 Floats = NDArray[np.float32]
 
+#: What both kinds of trees are grown with: one thread and one order of sums, so that the same rows give the same trees.
+TREE_PARAMETERS = {
+    "bagging_fraction": 0.45,
+    "bagging_freq": 1,
+    "num_threads": 1,
+    "deterministic": True,
+    "force_row_wise": True,
+    "verbosity": -1,
+    "seed": 1,
+}
 #: Rows learned from at most: more change the third digit and cost time in proportion.
 MOST_ROWS = 120_000
 #: Share of the training rows in which a source is made to be missing.
@@ -94,11 +104,6 @@ def back_to_quantity(cases: Cases, quantiles: Floats, *, errors: bool) -> Floats
     if errors:
         return np.asarray(guess + scale * quantiles, dtype=np.float32)
     return np.where(np.isfinite(guess), quantiles, np.nan).astype(np.float32)
-
-
-def plan_for(cases: Cases) -> FeaturePlan:
-    """Which features to make of these cases."""
-    return plan_features(cases)
 
 
 def _drop_sources(rows: Floats, names: tuple[str, ...], sources: tuple[str, ...]) -> None:

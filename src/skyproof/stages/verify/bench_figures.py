@@ -8,6 +8,7 @@ import numpy as np
 
 from skyproof.stages.verify.bench_report import BenchReport
 from skyproof.stages.verify.bench_sums import PIT_BINS
+from skyproof.stages.verify.figures import finish_axes, plain_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,7 @@ def bench_figure(report: BenchReport) -> Figure:
         draw(panel, report)
     table = report.table
     figure.suptitle(
-        f"{_plain(table.name)}: {str(table.evaluate_from)[:10]} to {str(table.evaluate_until)[:10]}, "
+        f"{plain_text(table.name)}: {str(table.evaluate_from)[:10]} to {str(table.evaluate_until)[:10]}, "
         f"{report.models[0].overall.n:,} pairs. Not shown: extremes, single sites.",
         fontsize=10,
     )
@@ -44,8 +45,8 @@ def draw_scores(axes: Axes, report: BenchReport) -> None:
         colour = _OURS if model.kind == "product" else _GREY
         half = np.nan_to_num(score.interval[1] - score.score)
         axes.errorbar(score.score, -place, xerr=half, fmt="o", color=colour, capsize=2, markersize=5)
-    axes.set_yticks([-place for place in range(len(known))], [_plain(model.name) for model in known], fontsize=7)
-    _finish(axes, f"{report.table.score} ({_plain(report.table.unit)})", "lower is better")
+    axes.set_yticks([-place for place in range(len(known))], [plain_text(model.name) for model in known], fontsize=7)
+    finish_axes(axes, f"{report.table.score} ({plain_text(report.table.unit)})", "lower is better")
 
 
 def draw_skill(axes: Axes, report: BenchReport) -> None:
@@ -53,11 +54,11 @@ def draw_skill(axes: Axes, report: BenchReport) -> None:
     shown = sorted(report.differences, key=lambda each: -np.nan_to_num(each.overall.relative, nan=-np.inf))
     for colour, each in zip(_COLOURS, shown, strict=False):
         relative = [-100 * part.relative for part in each.by_lead]
-        axes.plot(_leads(report), relative, marker="o", markersize=3, color=colour, label=_plain(each.model))
+        axes.plot(_leads(report), relative, marker="o", markersize=3, color=colour, label=plain_text(each.model))
     axes.axhline(0, color=_GREY, linewidth=0.8)
     if shown:
         axes.legend(fontsize=7, frameon=False)
-    _finish(axes, "smaller than other models (%)", "lead to (h)")
+    finish_axes(axes, "smaller than other models (%)", "lead to (h)")
 
 
 def draw_coverage(axes: Axes, report: BenchReport) -> None:
@@ -67,7 +68,7 @@ def draw_coverage(axes: Axes, report: BenchReport) -> None:
     share = [100 * score.coverage_80 for score in report.models[0].by_lead]
     axes.plot(_leads(report), share, color=_OURS, marker="o", markersize=4)
     axes.set_ylim(60, 100)
-    _finish(axes, "inside the 80 % interval (%)", "lead to (h)")
+    finish_axes(axes, "inside the 80 % interval (%)", "lead to (h)")
 
 
 def draw_calibration(axes: Axes, report: BenchReport) -> None:
@@ -85,20 +86,8 @@ def draw_calibration(axes: Axes, report: BenchReport) -> None:
     beside.plot(report.table.levels, report.sums.below, color=_OURS, marker=".", markersize=4, linewidth=1)
     beside.set_ylim(0, 1)
     beside.tick_params(labelsize=8)
-    _finish(axes, "PIT (1 is calibrated), and observed share below", "probability")
+    finish_axes(axes, "PIT (1 is calibrated), and observed share below", "probability")
 
 
 def _leads(report: BenchReport) -> list[int]:
     return [group.to_hours for group in report.sums.groups]
-
-
-def _plain(name: str) -> str:
-    """A name as text: matplotlib would read what stands between two dollars as a formula."""
-    return name.replace("$", r"\$")
-
-
-def _finish(axes: Axes, title: str, below: str) -> None:
-    axes.set_title(title, fontsize=9, loc="left")
-    axes.set_xlabel(below, fontsize=8)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)

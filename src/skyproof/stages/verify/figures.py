@@ -48,13 +48,13 @@ def draw_score(axes: Axes, card: Scorecard, variable: int) -> None:
         total = found.totals[model, variable]
         mean = np.where(total[:, _N] > 0, total[:, crps] / np.maximum(total[:, _N], 1), np.nan)
         if name == found.models[0]:
-            axes.plot(found.lead_hours, mean, color=_OURS, linewidth=2.5, label=_plain(name), zorder=5)
+            axes.plot(found.lead_hours, mean, color=_OURS, linewidth=2.5, label=plain_text(name), zorder=5)
         elif name in baselines(found.models):
             colour = _COLOURS[baselines(found.models).index(name) % len(_COLOURS)]
-            axes.plot(found.lead_hours, mean, color=colour, linewidth=1.2, label=_plain(name))
+            axes.plot(found.lead_hours, mean, color=colour, linewidth=1.2, label=plain_text(name))
     unit = find_variable(found.variables[variable]).unit
     axes.set_ylim(0, None)
-    _finish(axes, f"{found.variables[variable]}: CRPS ({unit})", "lead (h)")
+    finish_axes(axes, f"{found.variables[variable]}: CRPS ({unit})", "lead (h)")
     if variable == 0:
         axes.legend(fontsize=7, frameon=False)
 
@@ -76,7 +76,7 @@ def draw_skill(axes: Axes, card: Scorecard, variable: int) -> None:
     axes.fill_between(found.lead_hours, 100 * low, 100 * high, color=_OURS, alpha=0.2, linewidth=0)
     axes.plot(found.lead_hours, 100 * value, color=_OURS, linewidth=2)
     axes.axhline(0, color=_GREY, linewidth=0.8)
-    _finish(axes, f"skill over {_plain(found.models[best])} (%)", "lead (h)")
+    finish_axes(axes, f"skill over {plain_text(found.models[best])} (%)", "lead (h)")
 
 
 def draw_coverage(axes: Axes, card: Scorecard, variable: int) -> None:
@@ -88,7 +88,7 @@ def draw_coverage(axes: Axes, card: Scorecard, variable: int) -> None:
     axes.axhline(80, color=_GREY, linewidth=0.8)
     axes.plot(found.lead_hours, 100 * share, color=_OURS, marker="o", markersize=3)
     axes.set_ylim(60, 100)
-    _finish(axes, "inside the 80 % interval (%)", "lead (h)")
+    finish_axes(axes, "inside the 80 % interval (%)", "lead (h)")
 
 
 def draw_pit(axes: Axes, card: Scorecard, variable: int) -> None:
@@ -99,15 +99,16 @@ def draw_pit(axes: Axes, card: Scorecard, variable: int) -> None:
     axes.bar((np.arange(PIT_BINS) + 0.5) / PIT_BINS, share, width=0.95 / PIT_BINS, color=_OURS, alpha=0.8)
     axes.axhline(1, color=_GREY, linewidth=0.8)
     axes.set_ylim(0, max(1.6, float(share.max()) * 1.1))
-    _finish(axes, "PIT (1 is calibrated)", "probability")
+    finish_axes(axes, "PIT (1 is calibrated)", "probability")
 
 
-def _plain(name: str) -> str:
+def plain_text(name: str) -> str:
     """A name as text: matplotlib would read what stands between two dollars as a formula."""
     return name.replace("$", r"\$")
 
 
-def _finish(axes: Axes, title: str, below: str) -> None:
+def finish_axes(axes: Axes, title: str, below: str) -> None:
+    """Title, label below and a frame without its upper and right side."""
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlabel(below, fontsize=8)
     axes.tick_params(labelsize=8)
