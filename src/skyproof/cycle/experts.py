@@ -8,6 +8,7 @@ from skyproof.stages.forecast.boosting import BoostingExpert
 from skyproof.stages.forecast.case_baselines import CaseClimatology, CasePersistence, CaseRaw
 from skyproof.stages.forecast.emos_expert import EmosExpert
 from skyproof.stages.forecast.forest import ForestExpert
+from skyproof.stages.forecast.isotonic import IsotonicExpert
 from skyproof.stages.forecast.joint_emos_expert import JointEmosExpert
 
 
@@ -21,7 +22,7 @@ def make_experts(cases: Cases) -> tuple[CaseExpert, ...]:
         BoostingExpert(errors=False),
     ]
     if cases.members:
-        experts.append(BoostingExpert(errors=True))
+        experts += [BoostingExpert(errors=True), IsotonicExpert()]
     experts += [EmosExpert(source) for source in cases.members]
     if len(cases.members) > 1:
         experts.append(JointEmosExpert())
