@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import integrate, optimize, special, stats
 
 from skyproof.science import distributions
+from skyproof.science.beta_functions import beta_probability, log_beta
 from skyproof.science.crps_kernels import crps_and_slopes
 from skyproof.science.distributional_regression import (
     NUMBERS,
@@ -38,6 +39,7 @@ FAMILIES: list[tuple[Distribution, float, float]] = [
     ("truncated", -0.5, INF),
     ("log_normal", -0.5, INF),
     ("shifted_gamma", -0.5, INF),
+    ("beta", -0.5, 1.0),
 ]
 LEVELS = np.array([0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
 
@@ -56,6 +58,9 @@ def draw(family: Distribution, location, log_scale, rng, lower=-INF, upper=INF, 
     if family == "truncated":
         below = special.ndtr((lower - location) / np.exp(log_scale))
         return location + np.exp(log_scale) * special.ndtri(below + level * (1 - below))
+    if family == "beta":
+        mean, certainty = special.expit(location), np.exp(-2 * log_scale)
+        return lower + (upper - lower) * stats.beta.ppf(level, mean * certainty, (1 - mean) * certainty)
     score = special.logit(level) if family == "logistic" else special.ndtri(level)
     value = location + np.exp(log_scale) * score
     return lower + np.exp(value) if family == "log_normal" else np.clip(value, lower, upper)
@@ -135,6 +140,49 @@ def test_slopes_are_those_of_finite_differences(
         # A truncated location that lies at its depth limit has a kink there.
         kink = family == "truncated" and abs((location - lower) / math.exp(log_scale) + 3.5) < 1e-3
         assert kink or slopes[index] == pytest.approx(rise / (2 * step), abs=2e-5, rel=1e-4)
+
+
+@given(st.floats(-4, 4), st.floats(-4.5, 1.0), st.floats(0.0, 1.0))
+def test_beta_crps_is_the_integral_of_the_squared_distance(location: float, log_scale: float, y: float) -> None:
+    mean, certainty = float(special.expit(location)), math.exp(-2 * log_scale)
+    a, b = mean * certainty, (1 - mean) * certainty
+    # The mean distance to the outcome, less half that between two draws: the mean less that of the smaller of two.
+    apart = mean - integrate.quad(lambda t: (1 - special.betainc(a, b, t)) ** 2, 0, 1, limit=400, points=[mean])[0]
+    left = y - integrate.quad(lambda t: 1 - special.betainc(a, b, t), 0, y, limit=400)[0] if y > 0 else 0.0
+    right = integrate.quad(lambda t: 1 - special.betainc(a, b, t), y, 1, limit=400)[0] if y < 1 else 0.0
+    wanted = left + right - apart
+    assert crps("beta", y, location, log_scale, lower=0.0, upper=1.0)[0] == pytest.approx(wanted, abs=2e-6)
+
+
+def test_beta_crps_by_hand() -> None:
+    # Both shapes one: even between the limits 2 and 5. Outcome at the middle: a quarter of the width less a sixth of it.
+    found = crps("beta", 3.5, 0.0, -0.5 * math.log(2.0), lower=2.0, upper=5.0)[0]
+    assert found == pytest.approx(3.0 * (1 / 4 - 1 / 6))
+    # Outcome at a limit: half the width less a sixth of it.
+    assert crps("beta", 2.0, 0.0, -0.5 * math.log(2.0), lower=2.0, upper=5.0)[0] == pytest.approx(3.0 * (1 / 2 - 1 / 6))
+
+
+def test_incomplete_beta_agrees_with_scipy() -> None:
+    a, b, x = np.meshgrid(np.geomspace(1e-3, 2e4, 25), np.geomspace(1e-3, 2e4, 25), np.linspace(0.001, 0.999, 41))
+    ours = [beta_probability(*case) for case in zip(a.ravel(), b.ravel(), x.ravel(), strict=True)]
+    np.testing.assert_allclose(ours, special.betainc(a, b, x).ravel(), rtol=1e-7, atol=1e-12)
+    assert beta_probability(2.0, 3.0, -1.0) == 0.0
+    assert beta_probability(2.0, 3.0, 1.5) == 1.0
+    assert log_beta(2.0, 3.0) == pytest.approx(math.log(1 / 12))
+
+
+def test_tabulated_beta_quantiles_are_those_of_scipy_but_for_a_thousandth() -> None:
+    rng = np.random.default_rng(3)
+    location, log_scale = rng.uniform(-4, 4, 400), rng.uniform(-4.5, 0.5, 400)
+    mean, certainty = special.expit(location)[:, None], np.exp(-2 * log_scale)[:, None]
+    wanted = 10 + 90 * stats.beta.ppf(LEVELS, mean * certainty, (1 - mean) * certainty)
+    found = regression_quantiles("beta", location, log_scale, LEVELS, lower=10.0, upper=100.0)
+    np.testing.assert_allclose(found, wanted, atol=0.09)
+    many = np.linspace(0.001, 0.999, 300)
+    exact = regression_quantiles("beta", location[:3], log_scale[:3], many, lower=10.0, upper=100.0)
+    np.testing.assert_allclose(
+        exact, 10 + 90 * stats.beta.ppf(many, (mean * certainty)[:3], ((1 - mean) * certainty)[:3]), rtol=1e-9
+    )
 
 
 def test_incomplete_gamma_agrees_with_scipy() -> None:

@@ -11,7 +11,7 @@ Sources:
     Gneiting et al. (2005), doi:10.1175/MWR2904.1 (normal); Jordan, Krueger and Lerch (2019), doi:10.18637/jss.v090.i12
     (logistic, censored); Thorarinsdottir and Gneiting (2010), doi:10.1111/j.1467-985X.2009.00616.x (truncated normal);
     Baran and Lerch (2015), doi:10.1002/qj.2521 (log-normal); Scheuerer and Hamill (2015), doi:10.1175/MWR-D-15-0061.1
-    (censored shifted gamma).
+    (censored shifted gamma); Taillardat et al. (2016), doi:10.1175/MWR-D-15-0260.1 (beta).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ import math
 
 from numba import njit
 
+from skyproof.science.beta_functions import beta_probability, log_beta
 from skyproof.science.gamma_functions import gamma_probability
 
-NORMAL, LOGISTIC, TRUNCATED, LOG_NORMAL, SHIFTED_GAMMA = range(5)
+NORMAL, LOGISTIC, TRUNCATED, LOG_NORMAL, SHIFTED_GAMMA, BETA = range(6)
 
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_TWO = math.sqrt(2.0)
@@ -34,6 +35,9 @@ _LEAST_LOG, _MOST_LOG = -9.0, 6.0
 _DEEPEST = -3.5
 #: Logarithm of the ratio of sd to mean of a gamma distribution: between these.
 _WIDEST = 3.0
+#: Logit of the mean of a beta distribution, and limits of its log scale: from 22,000 cases' worth of certainty to hardly
+#: anything between the limits.
+_MOST_LOGIT, _LEAST_BETA, _MOST_BETA = 9.0, -5.0, 1.2
 
 
 @njit(cache=True, nogil=True)
@@ -183,6 +187,40 @@ def _shifted_gamma(
 
 
 @njit(cache=True, nogil=True)
+def _beta_height(y: float, mean: float, certainty: float) -> float:
+    """CRPS at y of the beta distribution on (0, 1) whose shapes are mean and 1 - mean, times the certainty."""
+    a, b = mean * certainty, (1.0 - mean) * certainty
+    log_b = log_beta(a, b)
+    at_y = beta_probability(a, b, y)
+    next_y = at_y
+    if 0.0 < y < 1.0:
+        next_y -= math.exp(a * math.log(y) + b * math.log1p(-y) - log_b) / a
+    rest = 2.0 / a * math.exp(log_beta(2.0 * a, 2.0 * b) - 2.0 * log_b)
+    return y * (2.0 * at_y - 1.0) + mean * (1.0 - 2.0 * next_y - rest)
+
+
+@njit(cache=True, nogil=True)
+def _beta(y: float, location: float, log_scale: float, lower: float, upper: float) -> tuple[float, float, float]:
+    """The mean is logistic(location) of the way from limit to limit, the variance that times what is left over 1 + certainty.
+
+    The certainty is exp(-2 log scale), as of a normal distribution; the slopes are central differences.
+    """
+    width = upper - lower
+    z = (y - lower) / width
+    logit = min(max(location, -_MOST_LOGIT), _MOST_LOGIT)
+    held = min(max(log_scale, _LEAST_BETA), _MOST_BETA)
+    mean, certainty = logistic(logit), math.exp(-2.0 * held)
+    spread = mean * (1.0 - mean)
+    # A ten-thousandth of the sd, and of the certainty.
+    step = 1e-4 * math.sqrt(spread / (1.0 + certainty))
+    by_mean = (_beta_height(z, mean + step, certainty) - _beta_height(z, mean - step, certainty)) / (2.0 * step)
+    more, less = math.exp(1e-4), math.exp(-1e-4)
+    by_log = (_beta_height(z, mean, certainty * less) - _beta_height(z, mean, certainty * more)) / 1e-4
+    by_location = width * by_mean * spread if logit == location else 0.0
+    return width * _beta_height(z, mean, certainty), by_location, width * by_log if held == log_scale else 0.0
+
+
+@njit(cache=True, nogil=True)
 def crps_and_slopes(
     family: int, y: float, location: float, log_scale: float, log_shift: float, limits: tuple[float, float]
 ) -> tuple[float, float, float, float]:
@@ -192,15 +230,19 @@ def crps_and_slopes(
         family: one of the constants above.
         y: the observation, within the limits.
         location: of the distribution; of its logarithm above ``lower`` for the log-normal; for the censored shifted gamma the
-            mean is softplus(location).
-        log_scale: natural logarithm of the scale, taken as the nearest of -9 and 6 beyond them.
+            mean is softplus(location), for the beta distribution logistic(location) of the way from limit to limit.
+        log_scale: natural logarithm of the scale, taken as the nearest of -9 and 6 beyond them; minus half that of the
+            certainty, the sum of both shapes, for the beta distribution.
         log_shift: natural logarithm of the shift; only the censored shifted gamma has one.
         limits: where a distribution is censored, truncated or begins, minus infinity for none; and where a normal or logistic
-            distribution is censored from above, infinity for none.
+            distribution is censored from above, or a beta distribution ends, infinity for none.
     """
     lower, upper = limits
     if family == SHIFTED_GAMMA:
         return _shifted_gamma(y, location, log_scale, log_shift, lower)
+    if family == BETA:
+        value, by_location, by_log_scale = _beta(y, location, log_scale, lower, upper)
+        return value, by_location, by_log_scale, 0.0
     held = min(max(log_scale, _LEAST_LOG), _MOST_LOG)
     scale = math.exp(held)
     if family == NORMAL:
@@ -235,6 +277,13 @@ def curvature(
         slope, mean = logistic(location), softplus(location)
         scale = min(max(scale, 0.05 * mean), 20.0 * mean)
         return slope * slope / (scale * _SQRT_PI), 0.0, 0.5 * scale / _SQRT_PI, 0.1 * scale
+    if family == BETA:
+        mean = logistic(min(max(location, -_MOST_LOGIT), _MOST_LOGIT))
+        certainty = math.exp(-2.0 * min(max(log_scale, _LEAST_BETA), _MOST_BETA))
+        spread = mean * (1.0 - mean)
+        sd, share = math.sqrt(spread / (1.0 + certainty)), certainty / (1.0 + certainty)
+        front = (upper - lower) / _SQRT_PI
+        return front * spread * spread / sd, 0.0, front * 0.5 * sd * share * share, 0.0
     inside = 1.0
     if lower > -math.inf:
         inside -= _cdf((lower - location) / scale)

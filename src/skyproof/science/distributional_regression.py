@@ -27,10 +27,17 @@ from numpy.typing import NDArray
 from skyproof.science.crps_kernels import SHIFTED_GAMMA, crps_and_slopes, curvature
 
 Floats = NDArray[np.float64]
-Distribution = Literal["normal", "logistic", "truncated", "log_normal", "shifted_gamma"]
+Distribution = Literal["normal", "logistic", "truncated", "log_normal", "shifted_gamma", "beta"]
 
 #: Numbers by which the compiled kernels know the distributions.
-NUMBERS: dict[Distribution, int] = {"normal": 0, "logistic": 1, "truncated": 2, "log_normal": 3, "shifted_gamma": 4}
+NUMBERS: dict[Distribution, int] = {
+    "normal": 0,
+    "logistic": 1,
+    "truncated": 2,
+    "log_normal": 3,
+    "shifted_gamma": 4,
+    "beta": 5,
+}
 #: Rows from which a second thread pays.
 _ROWS_PER_THREAD = 20_000
 
@@ -88,11 +95,12 @@ def fit_regressions(
     Use regressors of about unit size, and observations too: scales beyond exp(-9) and exp(6) are not told apart.
 
     Args:
-        distribution: normal and logistic are censored at finite limits; the others begin at ``lower``.
+        distribution: normal and logistic are censored at finite limits; the others begin at ``lower``, and beta ends at
+            ``upper``.
         rows: the cases.
         start: (problem, coefficient) where the search begins, for example the last solution.
         lower: lower limit; required by all but normal and logistic.
-        upper: upper limit, for normal and logistic.
+        upper: upper limit, for normal and logistic; required by beta.
         prior: (problem, coefficient) or (coefficient,), what the ridge pulls towards; zero if not given.
         penalty: same shape, strength of the ridge: half of it times the squared distance is added to the mean CRPS. The mean
             CRPS of the standard normal curves by 0.56 in its location and 0.28 in its log scale.

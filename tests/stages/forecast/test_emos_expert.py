@@ -13,7 +13,7 @@ from skyproof.domain.variables import find_variable
 from skyproof.stages.forecast.case_blocks import group_leads, spread_out
 from skyproof.stages.forecast.emos_choice import checkpoint, quantile_loss
 from skyproof.stages.forecast.emos_expert import EmosExpert, traits_of
-from skyproof.stages.forecast.emos_scales import Scale
+from skyproof.stages.forecast.emos_scales import CANDIDATES, Scale
 
 LEVELS = np.arange(0.05, 0.96, 0.05)
 NOON = np.timedelta64(12, "h")
@@ -212,6 +212,52 @@ def test_choices_are_made_at_checkpoints_a_fifth_apart() -> None:
     assert picked.min() < 200
     assert picked.max() > 800
     np.testing.assert_array_equal(spread_out(3, 10), [0, 1, 2])
+
+
+def humidity(*, limits_reached: bool, days: int = 260, sites: int = 12, members: int = 40, seed: int = 1) -> Cases:
+    """Relative humidity: beta distributed between its limits, or now and then at them; a source knows what it varies about."""
+    rng = np.random.default_rng(seed)
+    signal, certainty = rng.normal(1.0, 1.2, (days, 1, sites)), np.exp(1.8 + 0.5 * rng.normal(size=(days, 1, sites)))
+    said = np.repeat((signal + 0.3 * rng.normal(size=sites))[..., None], members, axis=-1)
+
+    def draw(logit: np.ndarray, certainty: np.ndarray) -> np.ndarray:
+        if limits_reached:
+            return np.clip(0.5 + 0.25 * logit + 0.2 * rng.normal(size=logit.shape), 0, 1)
+        mean = 1 / (1 + np.exp(-logit))
+        return rng.beta(mean * certainty, (1 - mean) * certainty)
+
+    return replace(
+        weather("relative_humidity_2m", days=days, sites=sites),
+        members={"alba": (100 * draw(said, certainty[..., None])).astype(np.float32)},
+        observed=(100 * draw(signal, certainty)).astype(np.float32),
+    )
+
+
+def chosen_and_score(cases: Cases, monkeypatch: pytest.MonkeyPatch, *allowed: str) -> tuple[str, float]:
+    """The distribution chosen among some, and the quantile loss of the later half."""
+    bounded = tuple(candidate for candidate in CANDIDATES["bounded"] if candidate.distribution in allowed)
+    monkeypatch.setitem(CANDIDATES, "bounded", bounded)
+    past, future, now = split(cases, 130)
+    expert = EmosExpert("alba")
+    expert.fit(past, now)
+    quantiles = expert.predict(future, LEVELS)
+    assert quantiles.min() >= 0
+    assert quantiles.max() <= 100
+    return traits_of(expert._common).candidate.distribution, quantile_loss(quantiles, future.observed, LEVELS)
+
+
+def test_what_bends_towards_its_limits_is_found_to_be_beta(monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = humidity(limits_reached=False)
+    chosen, loss = chosen_and_score(cases, monkeypatch, "normal", "logistic", "beta")
+    assert chosen == "beta"
+    assert loss < chosen_and_score(humidity(limits_reached=False), monkeypatch, "normal")[1]
+
+
+def test_what_reaches_its_limits_is_found_to_be_censored_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, loss = chosen_and_score(humidity(limits_reached=True), monkeypatch, "normal", "logistic", "beta")
+    assert chosen in {"normal", "logistic"}
+    monkeypatch.undo()
+    assert loss < chosen_and_score(humidity(limits_reached=True), monkeypatch, "beta")[1]
 
 
 def test_values_at_unit_size_return_to_what_they_were() -> None:

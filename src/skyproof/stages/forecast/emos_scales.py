@@ -2,7 +2,9 @@
 
 A candidate is a distribution together with a transform: amounts of precipitation are regressed as square roots with a
 censored logistic distribution (Messner et al. 2014, doi:10.1175/MWR-D-13-00271.1) or as they are with a censored shifted gamma
-(Scheuerer and Hamill 2015, doi:10.1175/MWR-D-15-0061.1). Which suits is found out on held-out cases.
+(Scheuerer and Hamill 2015, doi:10.1175/MWR-D-15-0061.1). What lies between two limits is described by distributions censored at
+both, which give the limits themselves a probability (cloud, idle turbines), or by a beta distribution, which leans and bends
+towards them without one (humidity). Which suits is found out on held-out cases.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
         Candidate("normal", "sqrt"),
     ),
     "censored": (Candidate("logistic", "sqrt"), Candidate("normal", "sqrt"), Candidate("shifted_gamma")),
-    "bounded": (Candidate("normal"), Candidate("logistic")),
+    "bounded": (Candidate("normal"), Candidate("logistic"), Candidate("beta")),
 }
 TRANSFORMS: tuple[Transform, ...] = ("identity", "sqrt")
 

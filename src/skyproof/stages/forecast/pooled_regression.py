@@ -15,7 +15,7 @@ Floats = NDArray[Any]
 Columns = list[Floats]
 
 #: Rows a pooled regression is found from; more change the third digit and cost time in proportion.
-_MOST_ROWS = {"shifted_gamma": 6_000}
+_MOST_ROWS = {"shifted_gamma": 6_000, "beta": 6_000}
 _ROWS = 20_000
 #: Pseudo-cases that hold coefficients at what one would assume without any data.
 _PSEUDO_CASES = 20.0
@@ -64,8 +64,9 @@ def regress(
         return prior
     x, z = (_stack(part, y.shape, place) for part in columns)
     target = y[place]
-    error = float(np.sqrt(np.mean(np.square(np.clip(target - x @ prior[:p], -5, 5))))) + 1e-3
-    if distribution not in {"shifted_gamma", "log_normal"}:
+    linked = logit_share(target, scale) if distribution == "beta" else target
+    error = float(np.sqrt(np.mean(np.square(np.clip(linked - x @ prior[:p], -5, 5))))) + 1e-3
+    if distribution not in {"shifted_gamma", "log_normal", "beta"}:
         prior[p] += np.log(0.7 * error) - float(np.mean(z @ prior[p : p + q]))
     weight = np.broadcast_to(block_weight[..., None], y.shape)[place]
     independent = len(cells) * min(y.shape[2], _INDEPENDENT_SITES) / max(y.shape[2], 1)
@@ -98,6 +99,12 @@ def combine(columns: Columns, coefficients: Floats) -> Floats:
     for column, coefficient in zip(columns[1:], coefficients[1:], strict=True):
         total = total + column * coefficient
     return total
+
+
+def logit_share(values: Floats, scale: Scale) -> Floats:
+    """Where values at unit size lie between both limits, as the logit of the share of the way; a fiftieth from either at most."""
+    share = np.clip((values - scale.low) / (scale.high - scale.low), 0.02, 0.98)
+    return np.asarray(np.log(share / (1.0 - share)))
 
 
 def case_weights(block: CaseBlock, half_life_days: float) -> Floats:

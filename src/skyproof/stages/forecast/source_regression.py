@@ -21,7 +21,7 @@ from skyproof.science.regression_distributions import regression_mean
 from skyproof.science.site_memory import MemoryTraits
 from skyproof.stages.forecast.case_blocks import CaseBlock
 from skyproof.stages.forecast.emos_scales import Candidate, Scale
-from skyproof.stages.forecast.pooled_regression import Columns, case_weights, combine, regress
+from skyproof.stages.forecast.pooled_regression import Columns, case_weights, combine, logit_share, regress
 from skyproof.stages.forecast.site_memories import Recollection, SiteMemories
 
 Floats = NDArray[Any]
@@ -235,9 +235,13 @@ class SourceRegression:
 
     def _location_terms(self, basis: Basis) -> Terms:
         distribution, told = self.traits.candidate.distribution, basis.remembered
-        positive = np.maximum(basis.pooled.expected + told.correction + told.around, _LEAST)
-        if distribution == "log_normal":
-            terms: Terms = [(np.ones(1), 0.0), (np.log(positive), 1.0)]
+        expected = basis.pooled.expected + told.correction + told.around
+        positive = np.maximum(expected, _LEAST)
+        if distribution == "beta":
+            logit = logit_share(expected, self.scale)
+            terms: Terms = [(np.ones(1), 0.0), (logit, 1.0), (logit_share(basis.pooled.mean, self.scale) - logit, 0.0)]
+        elif distribution == "log_normal":
+            terms = [(np.ones(1), 0.0), (np.log(positive), 1.0)]
         elif distribution == "shifted_gamma":
             terms = [(np.ones(1), 0.0), (np.log(np.expm1(np.minimum(positive, 30.0))), 1.0)]
         else:
@@ -257,6 +261,9 @@ class SourceRegression:
             log_amount = np.log(np.maximum(expected, _LEAST))
             terms[0] = (np.ones(1), -0.5 if distribution == "shifted_gamma" else -1.0)
             terms.append((log_amount, 0.6 if distribution == "shifted_gamma" else -0.4))
+        elif distribution == "beta":
+            logit = logit_share(expected, self.scale)
+            terms += [(self._beta_log_scale(basis.pooled.log_scale, logit), 1.0), (logit, 0.0), (np.square(logit), 0.0)]
         else:
             level = np.clip(expected, -3.0, 3.0)
             terms += [(basis.pooled.log_scale, 1.0), (level, 0.0), (np.square(level), 0.0)]
@@ -266,6 +273,15 @@ class SourceRegression:
         used = [0, 1] * int(season) + [2, 3] * int(hours)
         terms += [(block.terms[..., None, index], 0.0) for index in used]
         return [*terms, (block.lead_place[:, None], 0.0)] if len(block.lead_place) > 1 else terms
+
+    def _beta_log_scale(self, log_scale: Floats, logit: Floats) -> Floats:
+        """The log scale of a beta distribution whose sd is that of the pooled regression, both at unit size."""
+        mean = 1.0 / (1.0 + np.exp(-logit))
+        width = self.scale.high - self.scale.low
+        ratio = LOGISTIC_SD * np.exp(np.clip(log_scale, -9, 6)) / (width * np.sqrt(mean * (1.0 - mean)))
+        # The square is 1 / (1 + certainty).
+        square = np.square(np.clip(ratio, 0.01, 0.9))
+        return np.asarray(0.5 * np.log(square / (1.0 - square)))
 
     def _outlook(self, columns: tuple[Columns, Columns]) -> Outlook:
         coefficients, p, q = self._numbers["final"], len(columns[0]), len(columns[1])
