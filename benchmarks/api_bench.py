@@ -31,6 +31,7 @@ from starlette.types import Receive, Scope, Send
 from skyproof.archive.archive import Archive
 from skyproof.archive.runs import RunDraft
 from skyproof.cycle.clock import FixedClock
+from skyproof.domain.accounts import Plan
 from skyproof.domain.forecasts import ForecastGrid, ForecastValues, Regime, RunInput
 from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.reasons import REASONS
@@ -41,6 +42,8 @@ from skyproof.surfaces.api.server import listen, run_app, serve_archive
 ISSUED = datetime(2026, 3, 6, 12, tzinfo=UTC)
 NOW = ISSUED + timedelta(hours=1)
 VARIABLES = ("temperature_2m", "wind_speed_10m", "precipitation")
+#: Counted like any other, and never used up.
+AMPLE = Plan(10**9, 10**9, 1, 1, 1)
 ASKED = "hourly=" + ",".join(VARIABLES) + "&quantiles=0.05,0.25,0.5,0.75,0.95"
 RANDOM_SITES = """
 local n = {sites}
@@ -74,7 +77,7 @@ def fill(archive: Archive, sites: int, leads: int) -> str:
 def serve(home: Path, database_url: str | None, port: int) -> None:
     """A server process."""
     with Archive.open(home, database_url=database_url) as archive:
-        serve_archive(archive, clock=FixedClock(NOW), host="127.0.0.1", port=port)
+        serve_archive(archive, clock=FixedClock(NOW), host="127.0.0.1", port=port, plans={"standard": AMPLE})
 
 
 def serve_constant(body: bytes, port: int) -> None:

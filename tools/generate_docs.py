@@ -19,6 +19,7 @@ import typer
 
 from skyproof.cycle.settings import Settings
 from skyproof.domain import errors, protocols
+from skyproof.domain.accounts import PLANS, SCOPES
 from skyproof.domain.errors import SkyproofError
 from skyproof.domain.scores import PIT_BINS, STATISTICS
 from skyproof.domain.units import UNITS
@@ -191,22 +192,35 @@ def _api() -> str:
         lines.append(f"| `{each.name}` | {each.help}{choices} | {each.default} | `{each.example}` |")
     lines += ["\n## Parameters of other services that are refused\n", "| parameter | instead |", "|---|---|"]
     lines += [f"| `{name}` | {instead} |" for name, instead in REFUSED.items()]
-    lines += ["\n## Other addresses\n", "| address | answer |", "|---|---|", *_routes()]
+    lines += ["\n## Other addresses\n", "| address | answer |", "|---|---|", *_routes(), *_scopes()]
     return _HEADER + "\n".join(lines) + "\n"
 
 
 def _routes() -> list[str]:
-    source = [
-        Path(inspect.getfile(sys.modules[f"skyproof.surfaces.api.{name}"])) for name in ("app", "discovery_routes")
-    ]
+    folder = Path(inspect.getfile(sys.modules["skyproof.surfaces.api.problems"])).parent
     rows = []
-    for path in source:
-        prefix = "/v1" if path.stem == "discovery_routes" else ""
-        for address, summary in re.findall(
-            r'\.get\(\s*"([^"]+)",\s*summary="([^"]+)"', path.read_text(encoding="utf-8")
+    for path in [folder / "app.py", *sorted(folder.glob("*_routes.py"))]:
+        text = path.read_text(encoding="utf-8")
+        prefix = "/v1" if 'APIRouter(prefix="/v1")' in text else ""
+        for method, address, summary in re.findall(
+            r'\.(get|post|patch|put|delete)\(\s*"([^"]+)",\s*summary="([^"]+)"', text
         ):
-            rows.append(f"| `GET {prefix}{address}` | {summary} |")
+            rows.append(f"| `{method.upper()} {prefix}{address}` | {summary} |")
     return rows
+
+
+def _scopes() -> list[str]:
+    lines = ["\n## Scopes of keys\n", "| scope | opens |", "|---|---|"]
+    lines += [f"| `{name}` | {meaning} |" for name, meaning in SCOPES.items()]
+    lines += [
+        "\n## Plans\n",
+        "| plan | requests a minute | a day | sites | portfolios | webhooks |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, plan in PLANS.items():
+        limits = (plan.requests_per_minute, plan.requests_per_day, plan.sites, plan.portfolios, plan.webhooks)
+        lines.append(f"| `{name}` | {' | '.join(f'{limit:,}' for limit in limits)} |")
+    return lines
 
 
 def _statistics() -> str:

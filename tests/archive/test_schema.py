@@ -92,7 +92,7 @@ def test_an_interrupted_upgrade_leaves_nothing(
 def test_a_failed_transaction_is_undone(archive: Archive) -> None:
     def fail_late() -> None:
         with archive.database.writing() as connection:
-            connection.execute(sa.text("INSERT INTO customers VALUES ('acme', 'Acme')"))
+            connection.execute(sa.text("INSERT INTO customers (customer_id, name) VALUES ('acme', 'Acme')"))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

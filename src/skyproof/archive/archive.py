@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skyproof.archive.audit import Audit
 from skyproof.archive.checkpoints import Checkpoints
 from skyproof.archive.customers import Customers
 from skyproof.archive.cycles import Cycles
@@ -28,6 +29,8 @@ from skyproof.archive.schema import upgrade
 from skyproof.archive.scores import Scores
 from skyproof.archive.sites import Sites
 from skyproof.archive.sources import Sources
+from skyproof.archive.usage import Usage
+from skyproof.archive.writes import Writes
 from skyproof.domain.errors import StoreUnavailableError
 from skyproof.domain.protocols import ObjectStore
 
@@ -56,6 +59,9 @@ class Archive:
         self.scores = Scores(database, objects)
         self.deliveries = Deliveries(database)
         self.events = Events(database)
+        self.usage = Usage(database)
+        self.audit = Audit(database)
+        self.writes = Writes(database)
 
     @classmethod
     def open(cls, home: Path, *, database_url: str | None = None, objects: ObjectStore | None = None) -> Archive:

@@ -89,7 +89,8 @@ class CanonicalJson(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
-def _column(name: str, kind: Any, *, key: bool = False, null: bool = False) -> sa.Column[Any]:
+def make_column(name: str, kind: Any, *, key: bool = False, null: bool = False) -> sa.Column[Any]:
+    """A column that holds a value unless ``null``; part of the table's key if ``key``."""
     return sa.Column(name, kind, primary_key=key, nullable=null, autoincrement=False)
 
 
@@ -105,39 +106,41 @@ metadata = sa.MetaData(
 customers = sa.Table(
     "customers",
     metadata,
-    _column("customer_id", sa.Text, key=True),
-    _column("name", sa.Text),
+    make_column("customer_id", sa.Text, key=True),
+    make_column("name", sa.Text),
+    sa.Column("plan", sa.Text, nullable=False, server_default="standard"),
 )
 
 sites = sa.Table(
     "sites",
     metadata,
-    _column("site_id", sa.Text, key=True),
-    _column("name", sa.Text),
-    _column("latitude", sa.Double),
-    _column("longitude", sa.Double),
-    _column("elevation_m", sa.Double),
-    _column("timezone", sa.Text),
-    _column("customer_id", sa.Text, null=True),
+    make_column("site_id", sa.Text, key=True),
+    make_column("name", sa.Text),
+    make_column("latitude", sa.Double),
+    make_column("longitude", sa.Double),
+    make_column("elevation_m", sa.Double),
+    make_column("timezone", sa.Text),
+    make_column("customer_id", sa.Text, null=True),
 )
 
 api_keys = sa.Table(
     "api_keys",
     metadata,
-    _column("key_id", sa.Text, key=True),
+    make_column("key_id", sa.Text, key=True),
     sa.Column("customer_id", sa.Text, sa.ForeignKey("customers.customer_id"), nullable=False, index=True),
-    _column("secret_hash", sa.Text),
-    _column("scopes", CanonicalJson),
-    _column("created_at", Instant),
-    _column("expires_at", Instant, null=True),
-    _column("revoked_at", Instant, null=True),
+    make_column("secret_hash", sa.Text),
+    make_column("scopes", CanonicalJson),
+    make_column("created_at", Instant),
+    make_column("expires_at", Instant, null=True),
+    make_column("revoked_at", Instant, null=True),
+    make_column("replaces", sa.Text, null=True),
 )
 
 sources = sa.Table(
     "sources",
     metadata,
-    _column("source_id", sa.Text, key=True),
-    _column("register_row", CanonicalJson),
+    make_column("source_id", sa.Text, key=True),
+    make_column("register_row", CanonicalJson),
 )
 
 #: Small integers for the names that millions of observation rows repeat.
@@ -151,17 +154,17 @@ names = sa.Table(
 cycles = sa.Table(
     "cycles",
     metadata,
-    _column("source_id", sa.Text, key=True),
-    _column("init_time", Instant, key=True),
-    _column("digest", sa.Text, key=True),
-    _column("available_at", Instant, key=True),
-    _column("recorded_at", Instant),
-    _column("object_key", sa.Text),
-    _column("position", sa.Integer),
-    _column("got", sa.BigInteger),
-    _column("expected", sa.BigInteger),
-    _column("quality", sa.Text),
-    _column("reasons", CanonicalJson),
+    make_column("source_id", sa.Text, key=True),
+    make_column("init_time", Instant, key=True),
+    make_column("digest", sa.Text, key=True),
+    make_column("available_at", Instant, key=True),
+    make_column("recorded_at", Instant),
+    make_column("object_key", sa.Text),
+    make_column("position", sa.Integer),
+    make_column("got", sa.BigInteger),
+    make_column("expected", sa.BigInteger),
+    make_column("quality", sa.Text),
+    make_column("reasons", CanonicalJson),
 )
 
 #: The key holds the value, so that nothing is lost when one second brings two statements about one cell. A missing
@@ -169,13 +172,13 @@ cycles = sa.Table(
 observations = sa.Table(
     "observations",
     metadata,
-    _column("variable_id", sa.Integer, key=True),
-    _column("valid_time", sa.BigInteger, key=True),
-    _column("site_id", sa.Integer, key=True),
-    _column("recorded_at", sa.BigInteger, key=True),
-    _column("source_id", sa.Integer, key=True),
-    _column("value", sa.Double, key=True),
-    _column("flag", sa.Text),
+    make_column("variable_id", sa.Integer, key=True),
+    make_column("valid_time", sa.BigInteger, key=True),
+    make_column("site_id", sa.Integer, key=True),
+    make_column("recorded_at", sa.BigInteger, key=True),
+    make_column("source_id", sa.Integer, key=True),
+    make_column("value", sa.Double, key=True),
+    make_column("flag", sa.Text),
     sqlite_with_rowid=False,
 )
 
@@ -183,91 +186,91 @@ observations = sa.Table(
 observation_days = sa.Table(
     "observation_days",
     metadata,
-    _column("recorded_at", Instant, key=True),
-    _column("valid_day", Day, key=True),
+    make_column("recorded_at", Instant, key=True),
+    make_column("valid_day", Day, key=True),
     sqlite_with_rowid=False,
 )
 
 releases = sa.Table(
     "releases",
     metadata,
-    _column("release_id", sa.Text, key=True),
-    _column("created_at", Instant),
-    _column("trained_from", Instant),
-    _column("trained_until", Instant),
-    _column("sources", CanonicalJson),
-    _column("state", sa.Text),
-    _column("object_key", sa.Text),
-    _column("digest", sa.Text),
-    _column("card", CanonicalJson),
+    make_column("release_id", sa.Text, key=True),
+    make_column("created_at", Instant),
+    make_column("trained_from", Instant),
+    make_column("trained_until", Instant),
+    make_column("sources", CanonicalJson),
+    make_column("state", sa.Text),
+    make_column("object_key", sa.Text),
+    make_column("digest", sa.Text),
+    make_column("card", CanonicalJson),
 )
 
 runs = sa.Table(
     "runs",
     metadata,
-    _column("run_id", sa.Text, key=True),
-    _column("release_id", sa.Text),
+    make_column("run_id", sa.Text, key=True),
+    make_column("release_id", sa.Text),
     sa.Column("issue_time", Instant, nullable=False, index=True),
     sa.Column("init_time", Instant, nullable=False, index=True),
-    _column("published_at", Instant),
-    _column("regime", CanonicalJson),
-    _column("inputs", CanonicalJson),
-    _column("object_key", sa.Text),
+    make_column("published_at", Instant),
+    make_column("regime", CanonicalJson),
+    make_column("inputs", CanonicalJson),
+    make_column("object_key", sa.Text),
     sa.Column("experts_key", sa.Text, nullable=False, index=True),
-    _column("digest", sa.Text),
-    _column("generation_ms", sa.Double),
-    _column("warnings", CanonicalJson),
+    make_column("digest", sa.Text),
+    make_column("generation_ms", sa.Double),
+    make_column("warnings", CanonicalJson),
 )
 
 experts = sa.Table(
     "experts",
     metadata,
-    _column("release_id", sa.Text, key=True),
-    _column("issue_time", Instant, key=True),
-    _column("object_key", sa.Text),
+    make_column("release_id", sa.Text, key=True),
+    make_column("issue_time", Instant, key=True),
+    make_column("object_key", sa.Text),
 )
 
 checkpoints = sa.Table(
     "checkpoints",
     metadata,
-    _column("release_id", sa.Text, key=True),
-    _column("issue_time", Instant, key=True),
-    _column("object_key", sa.Text),
+    make_column("release_id", sa.Text, key=True),
+    make_column("issue_time", Instant, key=True),
+    make_column("object_key", sa.Text),
 )
 
 scores = sa.Table(
     "scores",
     metadata,
-    _column("release_id", sa.Text, key=True),
-    _column("valid_day", Day, key=True),
-    _column("scored_at", Instant, key=True),
-    _column("digest", sa.Text, key=True),
-    _column("object_key", sa.Text),
-    _column("pairs", sa.BigInteger),
+    make_column("release_id", sa.Text, key=True),
+    make_column("valid_day", Day, key=True),
+    make_column("scored_at", Instant, key=True),
+    make_column("digest", sa.Text, key=True),
+    make_column("object_key", sa.Text),
+    make_column("pairs", sa.BigInteger),
 )
 
 bodies = sa.Table(
     "bodies",
     metadata,
-    _column("forecast_id", sa.Text, key=True),
-    _column("digest", sa.Text),
-    _column("body", sa.LargeBinary),
+    make_column("forecast_id", sa.Text, key=True),
+    make_column("digest", sa.Text),
+    make_column("body", sa.LargeBinary),
 )
 
 receipts = sa.Table(
     "receipts",
     metadata,
-    _column("receipt_id", sa.Text, key=True),
+    make_column("receipt_id", sa.Text, key=True),
     sa.Column("forecast_id", sa.Text, sa.ForeignKey("bodies.forecast_id"), nullable=False),
-    _column("customer_id", sa.Text),
-    _column("key_id", sa.Text),
-    _column("canonical_request", sa.Text),
-    _column("run_id", sa.Text),
-    _column("newest_run_id", sa.Text),
-    _column("value_digest", sa.Text),
-    _column("bytes_digest", sa.Text),
-    _column("media_type", sa.Text),
-    _column("status", sa.Integer),
+    make_column("customer_id", sa.Text),
+    make_column("key_id", sa.Text),
+    make_column("canonical_request", sa.Text),
+    make_column("run_id", sa.Text),
+    make_column("newest_run_id", sa.Text),
+    make_column("value_digest", sa.Text),
+    make_column("bytes_digest", sa.Text),
+    make_column("media_type", sa.Text),
+    make_column("status", sa.Integer),
     sa.Column("served_at", Instant, nullable=False, index=True),
     sa.Index(None, "forecast_id", "customer_id"),
 )
@@ -277,8 +280,8 @@ events = sa.Table(
     metadata,
     sa.Column("event_id", sa.Integer, primary_key=True),
     sa.Column("recorded_at", Instant, nullable=False, index=True),
-    _column("kind", sa.Text),
-    _column("payload", CanonicalJson),
+    make_column("kind", sa.Text),
+    make_column("payload", CanonicalJson),
 )
 
 #: Columns that name an object which must exist.

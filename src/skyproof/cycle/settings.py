@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from skyproof.archive.database import hide_password
+from skyproof.domain.accounts import PLANS, Plan
 from skyproof.domain.errors import InvalidValueError, UnreadableFileError
 
 DEFAULT_HOME = Path("skyproof-home")
@@ -55,6 +56,10 @@ class Settings(BaseModel):
     nearest_site_km: float = Field(
         50.0, gt=0, description="A coordinate farther than this from every site is refused, in km."
     )
+    plans: dict[str, Plan] = Field(
+        default_factory=dict,
+        description="Limits of plans beside or instead of trial, standard and enterprise, by name.",
+    )
 
     @model_validator(mode="after")
     def _check_leads(self) -> Settings:
@@ -71,6 +76,11 @@ class Settings(BaseModel):
     def lead_hours(self) -> tuple[int, ...]:
         """Leads of a run, in hours."""
         return self.leads_hours or tuple(range(self.step_hours, self.horizon_hours + 1, self.step_hours))
+
+    @property
+    def all_plans(self) -> dict[str, Plan]:
+        """The limits of every plan, by name."""
+        return {**PLANS, **self.plans}
 
     def shown(self) -> dict[str, Any]:
         """All settings as plain data that may be shown: without the database's password."""

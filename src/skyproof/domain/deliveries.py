@@ -9,7 +9,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A customer's key as we keep it: an identifier and a hash, never the secret."""
+    """A customer's key as we keep it: an identifier and a hash, never the secret.
+
+    ``replaces`` names the key it was rotated from.
+    """
 
     key_id: str
     customer_id: str
@@ -18,6 +21,14 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None = None
+    replaces: str | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether it opens anything at ``now``."""
+        return not (
+            (self.revoked_at is not None and self.revoked_at <= now)
+            or (self.expires_at is not None and self.expires_at <= now)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,17 @@
     SkyproofError
     ├── InputError            the caller sent something wrong: change the input
     │   ├── UnknownNameError      a variable, site, unit, source, release or zone that does not exist here
+    │   │   └── NotFoundError         the thing an address names does not exist, or not for who asks
     │   ├── InvalidValueError     right name, impossible value (range, shape, time, size)
     │   ├── ContractError         a file or feed broke its source's contract
     │   │   └── PairMismatchError     forecasts and observations that do not belong together
-    │   └── UnreadableFileError   not the format it claims to be, or cut short
+    │   ├── UnreadableFileError   not the format it claims to be, or cut short
+    │   ├── TooLargeError         a body beyond what one request may hold
+    │   └── ConflictError         right in itself, but not beside what is there already
     ├── AccessError           who asks, or how often: change the key or wait
     │   ├── AuthenticationError   no key, malformed key, wrong key, expired key
-    │   └── PermissionDeniedError a good key for something it does not open
+    │   ├── PermissionDeniedError a good key for something it does not open
+    │   └── QuotaError            more than the plan allows: wait, or take a larger plan
     ├── NotAvailableError     a right question with no answer (yet): wait, or ask for something else
     │   ├── NoRunError            no run was published by the time asked for
     │   ├── NoReleaseError        nothing has been learned yet
@@ -53,6 +57,12 @@ class UnknownNameError(InputError):
     kind = "unknown_name"
 
 
+class NotFoundError(UnknownNameError):
+    """The thing an address names does not exist, or not for who asks."""
+
+    kind = "not_found"
+
+
 class InvalidValueError(InputError):
     """A known name with an impossible value."""
 
@@ -77,6 +87,18 @@ class UnreadableFileError(InputError):
     kind = "unreadable_file"
 
 
+class TooLargeError(InputError):
+    """A body beyond what one request may hold."""
+
+    kind = "too_large"
+
+
+class ConflictError(InputError):
+    """Right in itself, but not beside what is there already."""
+
+    kind = "conflict"
+
+
 class AccessError(SkyproofError):
     """Who asks, or how often."""
 
@@ -93,6 +115,16 @@ class PermissionDeniedError(AccessError):
     """A good key for something it does not open."""
 
     kind = "permission_denied"
+
+
+class QuotaError(AccessError):
+    """More than the plan allows. ``retry_after_s``: seconds until the same is allowed again; 0 where waiting does not help."""
+
+    kind = "quota"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class NotAvailableError(SkyproofError):

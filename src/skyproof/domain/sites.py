@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from skyproof.domain.accounts import DEFAULT_PLAN
 from skyproof.domain.errors import InvalidValueError, UnknownNameError
 
 _IDENTIFIER = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
@@ -60,10 +61,12 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who we deliver to."""
+    """Who we deliver to. ``plan`` names its limits, see :mod:`skyproof.domain.accounts`."""
 
     customer_id: str
     name: str
+    plan: str = DEFAULT_PLAN
 
     def __post_init__(self) -> None:
         check_identifier(self.customer_id, "customer")
+        check_identifier(self.plan, "plan")

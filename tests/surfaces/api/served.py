@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ import numpy as np
 
 from skyproof.archive.archive import Archive
 from skyproof.archive.run_file import RunDraft
+from skyproof.domain.accounts import FORECAST_SCOPE, SCOPES, Plan
 from skyproof.domain.cycles import SourceSpec
 from skyproof.domain.forecasts import ForecastGrid, ForecastValues, Regime, Run, RunInput
 from skyproof.domain.quantiles import LEVELS
@@ -36,11 +37,13 @@ ACME_SITE = Site("acme-roof", "Acme's roof", 47.0, 8.0, 500.0, "Asia/Kolkata", "
 BOLT_SITE = Site("bolt-farm", "Bolt's farm", 46.99, 8.01, 600.0, "UTC", "bolt")
 SITES = (ACME_SITE, BOLT_SITE, SHARED)
 LIFETIME = timedelta(days=30)
+#: No test waits for a minute to pass.
+GENEROUS = {"standard": Plan(10**9, 10**9, 1_000, 20, 10)}
 
 
 @dataclass(frozen=True)
 class Served:
-    """What is in the archive. ``tokens`` by name: acme, bolt, expired, revoked, scopeless."""
+    """What is in the archive. ``tokens`` by name: acme, bolt, reader, expired, revoked, scopeless."""
 
     archive: Archive
     tokens: dict[str, str]
@@ -67,13 +70,16 @@ def fill(archive: Archive) -> Served:
 def _keys(archive: Archive) -> dict[str, str]:
     tokens = {}
     for name, customer_id, age, scopes in (
-        ("acme", "acme", timedelta(days=1), ("forecast:read",)),
-        ("bolt", "bolt", timedelta(days=1), ("forecast:read",)),
-        ("expired", "acme", LIFETIME, ("forecast:read",)),
-        ("revoked", "acme", timedelta(days=1), ("forecast:read",)),
+        ("acme", "acme", timedelta(days=1), tuple(SCOPES)),
+        ("bolt", "bolt", timedelta(days=1), tuple(SCOPES)),
+        ("reader", "acme", timedelta(days=1), (FORECAST_SCOPE,)),
+        ("expired", "acme", LIFETIME, tuple(SCOPES)),
+        ("revoked", "acme", timedelta(days=1), tuple(SCOPES)),
         ("scopeless", "acme", timedelta(days=1), ("alerts:write",)),
     ):
-        tokens[name], key = new_key(customer_id, created_at=NOW - age, lifetime=LIFETIME, scopes=scopes)
+        tokens[name], key = new_key(customer_id, created_at=NOW - age, lifetime=LIFETIME)
+        # As an older or a newer version may have given them.
+        key = replace(key, scopes=scopes)
         archive.customers.add_key(key)
         if name == "revoked":
             archive.customers.revoke_key(key.key_id, NOW - timedelta(hours=1))
@@ -124,13 +130,27 @@ class Caller:
         self.tokens = tokens
 
     def __call__(
-        self, path: str, params: Any = None, *, key: str | None = "acme", method: str = "GET", **headers: str
+        self,
+        path: str,
+        params: Any = None,
+        *,
+        key: str | None = "acme",
+        method: str = "GET",
+        body: Any = None,
+        content: bytes | AsyncIterator[bytes] | None = None,
+        **headers: str,
     ) -> httpx.Response:
-        """Send one request with the key of that name; header names are written with ``_`` for ``-``."""
+        """Send one request with the key of that name; header names are written with ``_`` for ``-``; ``body`` goes as JSON."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:
             sent["Authorization"] = f"Bearer {self.tokens[key]}"
-        return self._runner.run(self._client.request(method, path, params=params, headers=sent))
+        return self._runner.run(
+            self._client.request(method, path, params=params, headers=sent, json=body, content=content)
+        )
+
+    def post(self, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        """Send a POST with a JSON body."""
+        return self(path, method="POST", body=body, **more)
 
     def sent_bytes(self, path: str, *, method: str, key: str = "acme") -> bytes:
         """All body bytes the application hands to the server, which the client may never show."""
@@ -168,7 +188,7 @@ def calling(
     archive: Archive, tokens: dict[str, str], *, clock: MovableClock | None = None, **options: Any
 ) -> Iterator[Caller]:
     """Serve an archive to a :class:`Caller`; nothing is remembered from one request to the next, unless ``options`` say so."""
-    options = {"refresh_s": 0.0, "remember_keys_s": 0.0} | options
+    options = {"refresh_s": 0.0, "remember_keys_s": 0.0, "plans": GENEROUS} | options
     front = create_app(archive, clock=clock or MovableClock(), **options)
     app: Any = front.app
     with asyncio.Runner() as runner:

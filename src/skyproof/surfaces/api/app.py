@@ -3,8 +3,9 @@
 Annotations are evaluated at once here: FastAPI has to see the dependencies, which are local names.
 """
 
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -19,12 +20,16 @@ from starlette.routing import Route
 
 from skyproof import __version__
 from skyproof.archive.archive import Archive
+from skyproof.domain.accounts import PLANS, Plan
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
 from skyproof.domain.protocols import Clock
 from skyproof.stages.deliver.desk import Desk
+from skyproof.stages.deliver.quotas import Meter
 from skyproof.surfaces.api import problems, wire
+from skyproof.surfaces.api.account_routes import account_router
 from skyproof.surfaces.api.authentication import Authenticator
+from skyproof.surfaces.api.bodies import BodyFaultsError, MediaTypeError
 from skyproof.surfaces.api.description import describe
 from skyproof.surfaces.api.discovery_routes import discovery_router
 from skyproof.surfaces.api.express import Express
@@ -46,6 +51,8 @@ def create_app(
     nearest_site_km: float = 50.0,
     refresh_s: float = 1.0,
     remember_keys_s: float = 3.0,
+    plans: Mapping[str, Plan] = PLANS,
+    wall: Callable[[], float] = time.time,
 ) -> Front:
     """Make the ASGI application.
 
@@ -57,14 +64,19 @@ def create_app(
         nearest_site_km: a coordinate farther than this from every site is refused.
         refresh_s: how long the newest run is taken as known, in seconds; sites five times as long.
         remember_keys_s: how long a key is taken as known, in seconds.
+        plans: what customers may ask for, by the name of their plan.
+        wall: the machine's clock in seconds since 1970, by which requests are counted.
     """
+    meter = Meter(archive.usage, plans=plans, wall=wall)
     writer = archive.deliveries.start_writer()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        meter.start()
         yield
         # Writes what still waits: nothing handed in is lost by an orderly end.
         await run_in_threadpool(writer.close)
+        await run_in_threadpool(meter.close)
 
     app = FastAPI(
         title="Skyproof", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=life,
@@ -72,15 +84,18 @@ def create_app(
     )  # fmt: skip
     app.add_exception_handler(SkyproofError, problems.on_skyproof_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(BodyFaultsError, problems.on_body_faults)
+    app.add_exception_handler(MediaTypeError, problems.on_media_type_error)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_unexpected_error)
-    authenticator = Authenticator(archive, clock, remember_s=remember_keys_s)
+    authenticator = Authenticator(archive, clock, meter, remember_s=remember_keys_s)
     desk = Desk(archive, nearest_site_km=nearest_site_km, refresh_s=refresh_s)
     forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
     app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))
     _add_delivered(app, forecasts, authenticator)
     app.include_router(discovery_router(archive, clock, authenticator))
+    app.include_router(account_router(archive, clock, authenticator))
     _add_health(app, archive, clock)
     _add_description(app)
     add_styles(app)

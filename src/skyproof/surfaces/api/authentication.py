@@ -5,81 +5,126 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from skyproof.archive.archive import Archive
+from skyproof.domain.accounts import FORECAST_SCOPE
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import AuthenticationError, PermissionDeniedError
 from skyproof.domain.protocols import Clock
-from skyproof.stages.deliver.keys import FORECAST_SCOPE, check_in_force, check_secret, split_token
+from skyproof.stages.deliver.keys import check_in_force, check_secret, split_token
 from skyproof.stages.deliver.parameters import KEY_NAMES
+from skyproof.stages.deliver.quotas import Account, Allowance, Meter
 
 _REMEMBERED = 4096
 _HOW = "send it as header Authorization: Bearer sp_live_..., or X-API-Key"
 
 
+class _Known(NamedTuple):
+    told: float
+    key: ApiKey
+    account: Account
+
+
 class Authenticator:
-    """Opens, or does not. A key revoked elsewhere stops opening within ``remember_s`` seconds; expiry counts at once."""
+    """Opens, or does not, and counts.
+
+    A key revoked elsewhere stops opening within ``remember_s`` seconds; expiry counts at once.
+    """
 
     def __init__(
-        self, archive: Archive, clock: Clock, *, remember_s: float = 3.0, ticks: Callable[[], float] = time.monotonic
+        self,
+        archive: Archive,
+        clock: Clock,
+        meter: Meter,
+        *,
+        remember_s: float = 3.0,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.meter = meter
         self._archive = archive
         self._clock = clock
         self._remember_s = remember_s
         self._ticks = ticks
-        self._known: OrderedDict[bytes, tuple[float, ApiKey]] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     async def __call__(self, request: Request) -> ApiKey:
-        """The key of a request, checked.
+        """The key of a request for what every forecast key opens, checked and counted.
 
         Raises:
             AuthenticationError: no key, or one that opens nothing.
             PermissionDeniedError: a key without the scope.
+            QuotaError: the plan of the key's customer allows no more.
         """
         return await self.check(request, self._clock.now())
 
-    async def check(self, request: Request, now: datetime) -> ApiKey:
+    def requires(self, scope: str) -> Callable[[Request], Awaitable[ApiKey]]:
+        """The same for what another scope opens."""
+
+        async def check(request: Request) -> ApiKey:
+            return await self.check(request, self._clock.now(), scope)
+
+        return check
+
+    async def check(self, request: Request, now: datetime, scope: str = FORECAST_SCOPE) -> ApiKey:
         """The same at an instant already known."""
         token = read_token(request)
         # What is remembered is a digest: the memory of this process holds no list of working keys.
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
-        if known is not None and self._ticks() - known[0] < self._remember_s:
-            key = known[1]
-        else:
-            key = await self._look_up(token, digest)
-        if FORECAST_SCOPE not in key.scopes:
+        if known is None or self._ticks() - known.told >= self._remember_s:
+            known = await self._look_up(token, digest)
+        key = check_in_force(known.key, now)
+        if scope not in key.scopes:
             raise PermissionDeniedError(
-                f"the key has no scope {FORECAST_SCOPE}", hint=f"it has {', '.join(key.scopes) or 'none'}"
+                f"the key has no scope {scope}", hint=f"it has {', '.join(key.scopes) or 'none'}"
             )
-        return check_in_force(key, now)
+        left = self.meter.take(known.account)
+        request.scope["added_headers"].extend(quota_headers(left or self.meter.left(known.account)))
+        if left is None:
+            raise self.meter.refuse(known.account)
+        return key
 
-    def recall(self, authorization: bytes, now: datetime) -> ApiKey | None:
-        """The key of an ``Authorization`` header, if it is remembered and opens forecasts now; None asks for :meth:`check`."""
+    def recall(self, authorization: bytes, now: datetime) -> tuple[ApiKey, Account] | None:
+        """Key and counts of an ``Authorization`` header, if remembered and good for forecasts now; None asks for :meth:`check`.
+
+        Nothing is counted: whoever answers takes from the account.
+        """
         if not authorization.startswith(b"Bearer "):
             return None
         known = self._known.get(hashlib.sha256(authorization[7:]).digest())
-        if known is None or self._ticks() - known[0] >= self._remember_s:
+        if known is None or self._ticks() - known.told >= self._remember_s:
             return None
-        key = known[1]
-        ended = (key.revoked_at is not None and key.revoked_at <= now) or (
-            key.expires_at is not None and key.expires_at <= now
-        )
-        return None if ended or FORECAST_SCOPE not in key.scopes else key
+        key = known.key
+        return (key, known.account) if key.is_live(now) and FORECAST_SCOPE in key.scopes else None
 
-    async def _look_up(self, token: str, digest: bytes) -> ApiKey:
+    async def _look_up(self, token: str, digest: bytes) -> _Known:
         key_id, secret = split_token(token)
         ticks = self._ticks()
-        key = check_secret(await run_in_threadpool(self._archive.customers.find_key, key_id), secret)
-        self._known[digest] = (ticks, key)
+        found = await run_in_threadpool(self._archive.customers.find_holder, key_id)
+        key = check_secret(None if found is None else found[0], secret)
+        assert found is not None
+        known = self._known[digest] = _Known(ticks, key, self.meter.account(key.customer_id, found[1].plan))
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
-        return key
+        return known
+
+
+def quota_headers(left: Allowance) -> tuple[tuple[bytes, bytes], ...]:
+    """What the plan allows and what is left of it (draft-ietf-httpapi-ratelimit-headers-10)."""
+    return (
+        (b"ratelimit-policy", b'"default";q=%d;w=60, "daily";q=%d;w=86400' % (left.minute_limit, left.day_limit)),
+        (
+            b"ratelimit",
+            b'"default";r=%d;t=%d, "daily";r=%d;t=%d'
+            % (left.minute_left, left.minute_ends_s, left.day_left, left.day_ends_s),
+        ),
+    )
 
 
 def read_token(request: Request) -> str:

@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from skyproof.domain.variables import VARIABLES
 from skyproof.stages.deliver import csv_form, representation
 from skyproof.stages.deliver.parameters import PARAMETERS, Parameter
-from skyproof.surfaces.api import problems, wire
+from skyproof.surfaces.api import account_wire, problems, wire
 
 _PROBLEM_REFERENCE = {"$ref": "#/components/schemas/ProblemOut"}
 _ABOUT = (
@@ -26,6 +26,8 @@ def describe(app: FastAPI, version: str) -> dict[str, Any]:
         components = document.setdefault("components", {})
         schemas = components.setdefault("schemas", {})
         schemas["ProblemOut"] = wire.ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
+        for body in account_wire.BODIES:
+            schemas[body.__name__] = body.model_json_schema(ref_template="#/components/schemas/{model}")
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
             "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},

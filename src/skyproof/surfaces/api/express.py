@@ -16,7 +16,9 @@ from starlette.types import Scope, Send
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
 from skyproof.stages.deliver.desk import Answer
+from skyproof.stages.deliver.quotas import Account
 from skyproof.stages.deliver.receipts import make_receipt
+from skyproof.surfaces.api.authentication import quota_headers
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes, forecast_headers
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -43,23 +45,27 @@ class Express:
         """
         routes = self._routes
         now = routes.clock.now()
-        key = self._key(scope, now)
+        known = self._known(scope, now)
         asked = routes.parsed.get(scope["query_string"])
-        if key is None or asked is None:
+        if known is None or asked is None:
             return False
+        key, account = known
         answer = routes.desk.recall(key.customer_id, asked, now=now)
         if answer is None:
+            return False
+        left = routes.authenticator.meter.take(account)
+        if left is None:
             return False
         try:
             await routes.writer.record_on_loop(make_receipt(answer, key, served_at=now), answer.body)
         except SkyproofError:
             return False
         headers = self._headers.get(answer.forecast_id) or self._prepare(answer)
-        await send({"type": "http.response.start", "status": 200, "headers": [*headers, *extra]})
+        await send({"type": "http.response.start", "status": 200, "headers": [*headers, *quota_headers(left), *extra]})
         await send({"type": "http.response.body", "body": answer.body})
         return True
 
-    def _key(self, scope: Scope, now: datetime) -> ApiKey | None:
+    def _known(self, scope: Scope, now: datetime) -> tuple[ApiKey, Account] | None:
         shown = None
         for name, value in scope["headers"]:
             if name == b"authorization":

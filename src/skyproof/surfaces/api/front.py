@@ -65,6 +65,9 @@ class Front:
             # A copy: the server reads the method in its own, to know that no body follows.
             scope = {**scope, "method": "GET"}
         scope["is_head"] = is_head
+        # Headers that whoever answers wants to add to the answer, errors included.
+        added: list[tuple[bytes, bytes]] = []
+        scope["added_headers"] = added
         started = ended = False
 
         async def send_on(message: Message) -> None:
@@ -72,6 +75,7 @@ class Front:
             ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
                 started = True
+                message["headers"].extend(added)
                 _add_headers(message, request_id)
             elif is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}

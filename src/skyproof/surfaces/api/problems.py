@@ -23,10 +23,12 @@ from skyproof.domain.errors import (
     AuthenticationError,
     InputError,
     NotAvailableError,
+    QuotaError,
     SkyproofError,
     StoreError,
 )
 from skyproof.stages.deliver.requests import Fault, fault_error
+from skyproof.surfaces.api.bodies import BodyFaultsError, MediaTypeError
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,10 @@ CODES: tuple[Code, ...] = (
         "authentication", 401, "The key opens nothing", "No key, or one that is malformed, wrong, expired or revoked."
     ),
     Code("permission_denied", 403, "The key does not open this", "A good key without the scope for this address."),
+    Code("quota", 429, "Your plan allows no more", "Ask again when Retry-After says, or take a larger plan."),
+    Code("conflict", 409, "It does not fit what is there", "Right in itself, but not beside what is there already."),
+    Code("too_large", 413, "The body is too large", "Send it in several requests."),
+    Code("unsupported_media_type", 415, "The body's form is not known", "The hint lists the forms that are."),
     Code("uri_too_long", 414, "The address is too long", "Ask in several requests."),
     Code("not_available", 404, "There is no answer yet", "A right question that cannot be answered (yet)."),
     Code("no_run", 404, "There is no run yet", "No run was published by the time asked for."),
@@ -117,6 +123,9 @@ def error_problem(request: Request, error: SkyproofError, *, missing_is_404: boo
     if isinstance(error, AuthenticationError):
         headers = {"WWW-Authenticate": 'Bearer realm="skyproof"'}
         return problem(request, "authentication", error.message, hint=error.hint, headers=headers)
+    if isinstance(error, QuotaError):
+        headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
+        return problem(request, "quota", error.message, hint=error.hint, headers=headers)
     if missing_is_404 and isinstance(error, InputError):
         return problem(request, "not_found", error.message, hint=error.hint)
     if isinstance(error, InputError | NotAvailableError | AccessError):
@@ -173,6 +182,18 @@ async def on_validation_error(request: Request, error: Exception) -> Response:
     ]
     first = errors[0]
     return problem(request, str(first["code"]), f"{first['parameter']}: {first['detail']}", errors=errors)
+
+
+async def on_body_faults(request: Request, error: Exception) -> Response:
+    """Handler of bodies with wrong members."""
+    assert isinstance(error, BodyFaultsError)
+    return faults_problem(request, error.faults)
+
+
+async def on_media_type_error(request: Request, error: Exception) -> Response:
+    """Handler of bodies in a form nobody here reads."""
+    assert isinstance(error, MediaTypeError)
+    return problem(request, "unsupported_media_type", error.message, hint=error.hint)
 
 
 async def on_unexpected_error(request: Request, error: Exception) -> Response:

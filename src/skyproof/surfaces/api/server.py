@@ -123,6 +123,7 @@ def _product_app(product: Product, *, console: bool) -> Front:
         claim=scorecard_data(product),
         console=console,
         nearest_site_km=product.settings.nearest_site_km,
+        plans=product.settings.all_plans,
     )
 
 

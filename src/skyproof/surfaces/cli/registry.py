@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from skyproof.cycle.keys import create_key
-from skyproof.domain.sites import Customer, Site
+from skyproof.cycle.customers import change_customer
+from skyproof.cycle.keys import create_key, revoke_key
+from skyproof.domain.accounts import FORECAST_SCOPE, SCOPES
+from skyproof.domain.sites import Site
 from skyproof.surfaces.cli.options import AsOf, read_instant
 from skyproof.surfaces.cli.output import Session, count, make_list, make_table
 
@@ -72,12 +74,12 @@ def add_customer(
     context: typer.Context,
     customer_id: Annotated[str, typer.Argument(help="Identifier: a-z, 0-9, '_', '.', '-'.")],
     name: Annotated[str, typer.Option(help="What people call it.")] = "",
+    plan: Annotated[str, typer.Option(help="Its limits, by name; see the setting plans.")] = "",
 ) -> None:
-    """Add a customer, or rename one."""
+    """Add a customer, or change name and plan of one."""
     session: Session = context.obj
-    customer = Customer(customer_id, name or customer_id)
     with session.product() as product:
-        product.archive.customers.add(customer)
+        customer = change_customer(product, customer_id, name=name, plan=plan)
     session.answer(
         asdict(customer), f"customer [bold]{customer_id}[/bold] is registered; next: skyproof key create {customer_id}"
     )
@@ -89,10 +91,9 @@ def list_customers(context: typer.Context) -> None:
     session: Session = context.obj
     with session.product() as product:
         customers = product.archive.customers.all()
-    rows = [(customer.customer_id, customer.name) for customer in customers]
-    session.answer(
-        [asdict(c) for c in customers], make_table(count(len(customers), "customer"), ("customer", "name"), rows)
-    )
+    rows = [(customer.customer_id, customer.name, customer.plan) for customer in customers]
+    columns = ("customer", "name", "plan")
+    session.answer([asdict(c) for c in customers], make_table(count(len(customers), "customer"), columns, rows))
 
 
 @key_app.command("create", epilog="Example: skyproof key create harbour-authority --days 365")
@@ -100,12 +101,24 @@ def create(
     context: typer.Context,
     customer_id: Annotated[str, typer.Argument(help="Whose key.")],
     days: Annotated[int | None, typer.Option(min=1, help="Days until it expires. Default: never.")] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="What it opens; may be given several times, or all. Default: forecast:read."),
+    ] = None,
 ) -> None:
     """Make a key. It is shown once: only its hash is kept."""
     session: Session = context.obj
+    scopes = tuple(SCOPES) if scope == ["all"] else tuple(scope or (FORECAST_SCOPE,))
+    lifetime = None if days is None else timedelta(days=days)
     with session.product() as product:
-        token, key = create_key(product, customer_id, lifetime=None if days is None else timedelta(days=days))
-    data = {"key": token, "key_id": key.key_id, "customer_id": customer_id, "expires_at": key.expires_at}
+        token, key = create_key(product, customer_id, lifetime=lifetime, scopes=scopes)
+    data = {
+        "key": token,
+        "key_id": key.key_id,
+        "customer_id": customer_id,
+        "scopes": key.scopes,
+        "expires_at": key.expires_at,
+    }
     session.answer(
         data, token, "[dim]Keep it now: it cannot be shown again. Send it as: Authorization: Bearer <key>[/dim]"
     )
@@ -119,11 +132,21 @@ def list_keys(context: typer.Context, customer_id: Annotated[str, typer.Argument
         product.archive.customers.find(customer_id)
         keys = product.archive.customers.keys(customer_id)
     rows = [
-        (key.key_id, key.created_at, key.expires_at or "never", "revoked" if key.revoked_at else "live") for key in keys
+        (
+            key.key_id,
+            key.created_at,
+            key.expires_at or "never",
+            "revoked" if key.revoked_at else "live",
+            ", ".join(key.scopes),
+        )
+        for key in keys
     ]
     data = [{name: value for name, value in asdict(key).items() if name != "secret_hash"} for key in keys]
     session.answer(
-        data, make_table(f"{count(len(keys), 'key')} of {customer_id}", ("key", "created", "expires", "state"), rows)
+        data,
+        make_table(
+            f"{count(len(keys), 'key')} of {customer_id}", ("key", "created", "expires", "state", "opens"), rows
+        ),
     )
 
 
@@ -132,7 +155,7 @@ def revoke(context: typer.Context, key_id: Annotated[str, typer.Argument(help="I
     """Revoke a key at once."""
     session: Session = context.obj
     with session.product() as product:
-        product.archive.customers.revoke_key(key_id, product.clock.now())
+        revoke_key(product, key_id)
     session.answer({"revoked": key_id}, f"key [bold]{escape(key_id)}[/bold] is revoked")
 
 
