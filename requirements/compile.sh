@@ -2,8 +2,9 @@
 # Pins every dependency with hashes, for every platform; the files name no package index.
 set -eu
 cd "$(dirname "$0")/.."
-for extra in runtime dev; do
-  flags=""
+# What the tests need comes first: both files then hold one version of everything.
+for extra in dev runtime; do
+  flags="--constraint requirements/dev.txt"
   [ "$extra" = dev ] && flags="--extra dev"
   # shellcheck disable=SC2086
   uv pip compile pyproject.toml --group build $flags --universal --python-version 3.11 \

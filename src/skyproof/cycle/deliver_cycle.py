@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from skyproof.archive.archive import Archive
 from skyproof.cycle.wiring import Product
 from skyproof.domain.deliveries import ApiKey
+from skyproof.domain.forecasts import Run
 from skyproof.domain.progress import Progress, silent
+from skyproof.domain.scenarios import Scenarios
 from skyproof.stages.deliver.desk import Desk
 from skyproof.stages.deliver.receipts import make_receipt
 from skyproof.stages.deliver.requests import parse_request
+from skyproof.stages.forecast.scenarios import draw_scenarios
 
 #: What is delivered of every site.
 _QUANTILES = "0.1,0.5,0.9"
+
+
+def open_desk(archive: Archive, **options: Any) -> Desk:
+    """The desk that answers from an archive, scenarios included; ``options`` are those of :class:`Desk`."""
+
+    def draw(run: Run, site_ids: Sequence[str], members: int) -> Scenarios:
+        return draw_scenarios(archive, run, members=members, site_ids=site_ids)
+
+    return Desk(archive, **({"draw": draw} | options))
 
 
 def deliver_newest(product: Product, key: ApiKey, *, progress: Progress = silent) -> int:
@@ -19,7 +35,7 @@ def deliver_newest(product: Product, key: ApiKey, *, progress: Progress = silent
     A site whose newest answer the customer has already is not delivered again.
     """
     archive, now = product.archive, product.clock.now()
-    desk = Desk(archive, nearest_site_km=product.settings.nearest_site_km)
+    desk = open_desk(archive, nearest_site_km=product.settings.nearest_site_km)
     held = {receipt.forecast_id for receipt in archive.deliveries.receipts(customer_id=key.customer_id)}
     sites = archive.sites.all(customer_id=key.customer_id)
     with archive.deliveries.start_writer() as writer:

@@ -46,6 +46,7 @@ UNITS: tuple[Unit, ...] = (
     Unit("Pa", "pressure", 0.01, 0.0, "Pa"),
     Unit("%", "fraction", 1.0, 0.0, "%", ("percent",)),
     Unit("1", "fraction", 100.0, 0.0, "1", ("(0 - 1)", "0-1", "fraction")),
+    Unit("MJ/m2", "radiant exposure", 1.0, 0.0, "MJ/m²", ("MJ m-2",)),
     Unit("W/m2", "irradiance", 1.0, 0.0, "W/m²", ("W m-2", "W m**-2", "W.m-2")),
     Unit("deg", "angle", 1.0, 0.0, "°", ("degree", "degrees")),
     Unit("rad", "angle", 180 / np.pi, 0.0, "rad", ("radian",)),

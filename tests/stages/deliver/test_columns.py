@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -32,7 +33,10 @@ def ask(kept, mean, /, *, hourly="temperature_2m", reasons=None, run_variables=R
     codes = np.zeros(mean.shape, dtype=np.uint8) if reasons is None else np.asarray(reasons, dtype=np.uint8)
     axis = make_axis(INIT, LEADS, "UTC", request)
     columns = make_columns(SiteSeries(mean, np.asarray(kept, dtype=np.float64), codes), plan, axis)
-    return plan, axis, columns
+    shape = (len(plan.variables), -1, len(axis))  # (variable, statistic, step)
+    return plan, axis, replace(
+        columns, values=columns.values.reshape(shape), canonical=columns.canonical.reshape(shape)
+    )  # fmt: skip
 
 
 def flat(*values: float):
@@ -55,7 +59,7 @@ def test_columns_are_named_variable_by_variable_the_mean_first():
         f"{name}{suffix}" for name in ("precipitation", "temperature_2m") for suffix in ("", "_p2_5", "_p10", "_p50", "_p99_9")
     )  # fmt: skip
     assert plan.symbols == ("mm",) * 5 + ("°C",) * 5
-    assert plan.cell_methods == ("preceding sum",) * 5 + ("instant",) * 5
+    assert plan.heads.cell_methods == ("preceding sum",) * 5 + ("instant",) * 5
     assert columns.values.ravel().tolist() == [3.0] * 5 + [1.0] * 5
 
 
@@ -133,7 +137,7 @@ def test_the_digest_of_values_does_not_hang_on_units_or_form_but_on_every_value(
         quantiles, mean = normal(10.0, 3.0)
         plan, axis, columns = ask(quantiles * scale, mean * scale, quantiles="0.1,0.33", **asked)
         made = ValueDigest()
-        made.add("zurich", plan, axis, columns)
+        made.add("zurich", plan.names, axis.valid_seconds, columns)
         return made.hexdigest()
 
     same = {
@@ -151,7 +155,7 @@ def test_the_digest_of_values_does_not_hang_on_units_or_form_but_on_every_value(
 def test_the_digest_of_values_is_the_sha256_it_says_it_is():
     plan, axis, columns = ask(*flat(1.5, 0.0, 0.0), quantiles="0.5", forecast_hours="6")
     made = ValueDigest()
-    made.add("zurich", plan, axis, columns)
+    made.add("zurich", plan.names, axis.valid_seconds, columns)
     seconds = np.array([INIT.timestamp() + 6 * 3600], dtype="<i8")
     values = np.array([1.5, 1.5], dtype="<f4")
     by_hand = b"zurich\ntemperature_2m\ntemperature_2m_p50\n" + seconds.tobytes() + values.tobytes()

@@ -17,8 +17,9 @@ from skyproof.archive.archive import Archive
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import InvalidValueError, NoRunError, UnknownNameError
 from skyproof.domain.sites import Site
-from skyproof.stages.deliver import desk as desk_module
-from skyproof.stages.deliver.desk import Answer, Desk
+from skyproof.stages.deliver import rendering
+from skyproof.stages.deliver.answers import Answer
+from skyproof.stages.deliver.desk import Desk
 from skyproof.stages.deliver.receipts import make_receipt
 from skyproof.stages.deliver.requests import parse_request
 from tests.surfaces.api.served import (
@@ -334,7 +335,7 @@ def test_only_what_is_at_hand_is_quick(served):
 
 
 def test_an_answer_too_large_is_refused_by_size(served, monkeypatch):
-    monkeypatch.setattr(desk_module, "MOST_VALUES", 3 * len(LEADS))
+    monkeypatch.setattr(rendering, "MOST_VALUES", 3 * len(LEADS))
     assert ask(served, quantiles="0.1,0.9")
     with pytest.raises(InvalidValueError, match="would hold more than 15 values"):
         ask(served, quantiles="0.1,0.5,0.9")

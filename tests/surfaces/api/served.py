@@ -21,6 +21,8 @@ from skyproof.domain.quantiles import LEVELS
 from skyproof.domain.reasons import NO_EXPERT_AWAKE, REASONS
 from skyproof.domain.sites import Customer, Site
 from skyproof.stages.deliver.keys import new_key
+from skyproof.stages.deliver.rendering import Draw
+from skyproof.stages.forecast.scenarios import draw_scenarios
 from skyproof.surfaces.api.app import create_app
 from skyproof.surfaces.api.front import Front
 
@@ -110,6 +112,13 @@ def draft(seed: int, init_time: datetime, release_id: str, *, regime_id: str = "
     )  # fmt: skip
 
 
+def draw_alone(archive: Archive) -> Draw:
+    """Draws every cell of a run alone: what needs no release, which this archive has not."""
+    return lambda run, site_ids, members: draw_scenarios(
+        archive, run, members=members, site_ids=site_ids, template="independent"
+    )
+
+
 class MovableClock:
     """Tells the instant it was last set to."""
 
@@ -188,7 +197,8 @@ def calling(
     archive: Archive, tokens: dict[str, str], *, clock: MovableClock | None = None, **options: Any
 ) -> Iterator[Caller]:
     """Serve an archive to a :class:`Caller`; nothing is remembered from one request to the next, unless ``options`` say so."""
-    options = {"refresh_s": 0.0, "remember_keys_s": 0.0, "plans": GENEROUS} | options
+    usual = {"refresh_s": 0.0, "remember_keys_s": 0.0, "plans": GENEROUS, "draw": draw_alone(archive)}
+    options = usual | options
     front = create_app(archive, clock=clock or MovableClock(), **options)
     app: Any = front.app
     with asyncio.Runner() as runner:

@@ -14,6 +14,7 @@ from skyproof.archive.archive import Archive
 from skyproof.domain.sites import Site
 from skyproof.domain.units import find_unit
 from skyproof.domain.variables import VARIABLES
+from skyproof.stages.deliver.forms import FORMS
 from skyproof.stages.deliver.parameters import PARAMETERS
 from skyproof.surfaces.api import wire
 from skyproof.surfaces.api.app import create_app
@@ -92,6 +93,10 @@ def test_variables_are_those_of_the_registry_and_their_units_can_be_asked_for(as
         assert entry["symbol"] == find_unit(variable.unit).symbol
         assert entry["cell_methods"] == variable.cell_method
     units = {entry["name"]: entry["units"] for entry in told}
+    days = {entry["name"]: entry["daily"] for entry in told}
+    assert days["precipitation"] == ["precipitation_sum"]
+    for name in days["temperature_2m"]:
+        assert ask.forecast({"hourly": "", "daily": name}).status_code == 200
     for name, parameter in (("temperature_2m", "temperature_unit"), ("precipitation", "precipitation_unit")):
         for unit in units[name]:
             assert ask.forecast({"hourly": name, parameter: unit}).status_code == 200
@@ -161,7 +166,9 @@ def test_the_forecast_is_described_with_the_parameters_it_reads(ask):
     for entry in operation["parameters"]:
         assert entry["in"] == "query"
         assert entry["schema"]["type"] == ("array" if isinstance(entry["example"], list) else "string")
-    assert set(operation["responses"]["200"]["content"]) == {"application/json", "text/csv"}
+    assert set(operation["responses"]["200"]["content"]) == {
+        form.media_type.partition(";")[0] for form in FORMS.values()
+    }
     assert "304" in operation["responses"]
 
 

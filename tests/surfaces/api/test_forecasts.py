@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
+import numpy as np
 import pytest
 
 from skyproof.archive.archive import Archive
-from tests.surfaces.api.served import NOW, SECOND_INIT, MovableClock, calling, draft, fill
+from tests.surfaces.api.served import NOW, SECOND_INIT, MovableClock, calling, draft, draw_alone, fill
 
 ASKED = {"hourly": "temperature_2m,precipitation", "quantiles": "0.1,0.33,0.9"}
 
@@ -19,12 +21,21 @@ def digest(body: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    ("form", "media_type"), [("json", "application/json"), ("csv", "text/csv; charset=utf-8")], ids=["json", "csv"]
+    ("form", "media_type"),
+    [
+        ("json", "application/json"),
+        ("csv", "text/csv; charset=utf-8"),
+        ("arrow", "application/vnd.apache.arrow.stream"),
+        ("parquet", "application/vnd.apache.parquet"),
+        ("covjson", "application/vnd.cov+json"),
+        ("flatbuffers", "application/x-flatbuffers"),
+    ],
 )
 def test_every_answer_leaves_a_receipt_of_its_bytes(archive: Archive, form, media_type):
     served = fill(archive)
     with calling(archive, served.tokens) as ask:
-        answer = ask.forecast(ASKED | {"format": form})
+        asked = ASKED | {"quantiles": "0.1,0.9"} if form == "flatbuffers" else ASKED
+        answer = ask.forecast(asked | {"format": form})
         (receipt,) = archive.deliveries.receipts()
         assert answer.headers["content-type"] == receipt.media_type == media_type
         assert receipt.bytes_digest == digest(answer.content)
@@ -201,3 +212,42 @@ def test_a_question_remembered_never_answers_for_a_pinned_one_nor_the_other_way_
             answer = ask.forecast(params)
             assert answer.status_code == 200
             assert ("immutable" in answer.headers["cache-control"]) == bool(params)
+
+
+def test_days_and_members_come_from_scenarios_and_what_was_delivered_is_delivered_again(archive: Archive):
+    served = fill(archive)
+    asked = {"daily": "temperature_2m_max", "members": "3", "site": "zurich,acme-roof", "timezone": "America/Chicago"}
+    with calling(archive, served.tokens) as ask:
+        first = ask.forecast(asked)
+    made = first.json()
+    for place in made:
+        drawn = {name: column for name, column in place["hourly"].items() if "_member0" in name}
+        assert list(drawn) == [f"temperature_2m_member0{k}" for k in (1, 2, 3)]
+        for name, column in drawn.items():
+            (whole,) = [value for value in place["daily"][name.replace("2m_", "2m_max_")] if value is not None]
+            assert whole in column  # a member's day is made of the same member's hours
+        assert place["daily_null_reasons"]["temperature_2m_max"]
+
+    def other(run, site_ids, members):
+        drawn = draw_alone(archive)(run, site_ids, members)
+        return replace(drawn, values=drawn.values + np.float32(1.0))
+
+    # Another machine may draw a little differently: whoever asks again gets what was delivered, and is never refused.
+    with calling(archive, served.tokens, draw=other) as ask:
+        assert ask.forecast(asked).content == first.content
+        bolt = ask.forecast(asked | {"site": "zurich"}, key="bolt").json()
+        assert bolt["daily"] != made[0]["daily"]
+    assert len({receipt.value_digest for receipt in archive.deliveries.receipts(customer_id="acme")}) == 1
+
+
+def test_too_many_members_are_refused_before_they_are_drawn(ask):
+    def refused(**asked):
+        answer = ask.forecast(asked)
+        assert answer.status_code == 422, answer.text
+        return answer.json()["detail"]
+
+    assert "members '1001' is impossible" in refused(members="1001")
+    many = ",".join(["47.38"] * 450)
+    assert "more than 2000000 values" in refused(
+        latitude=many, longitude=",".join(["8.54"] * 450), hourly="temperature_2m", members="1000"
+    )

@@ -14,7 +14,7 @@ from skyproof.surfaces.api import problems
 from skyproof.surfaces.api.front import LONGEST_ADDRESS
 from tests.surfaces.api.served import calling, fill
 
-MEMBERS = {"type", "title", "status", "code", "detail", "instance", "request_id", "hint", "errors"}
+MEMBERS = {"type", "title", "status", "code", "detail", "instance", "request_id", "hint", "errors", "error", "reason"}
 GOOD = "/v1/forecast?site=zurich&hourly=temperature_2m"
 #: Address, status, code, parameters named in ``errors``.
 WRONG = {
@@ -72,7 +72,8 @@ def check_problem(answer, status: int, code: str) -> dict:
     assert made["title"] == problems.BY_CODE[code].title
     assert made["type"] == f"/docs#problem-{code}"
     assert made["request_id"] == answer.headers["x-request-id"]
-    assert all(isinstance(made[name], str) and made[name] for name in MEMBERS - {"status", "errors"})
+    assert (made["error"], made["reason"]) == (True, made["detail"])  # what Open-Meteo's clients look for
+    assert all(isinstance(made[name], str) and made[name] for name in MEMBERS - {"status", "errors", "error"})
     assert all(set(error) == {"parameter", "value", "code", "detail", "hint"} for error in made["errors"])
     assert all(isinstance(value, str) for error in made["errors"] for value in error.values())
     assert "Traceback" not in answer.text
@@ -102,7 +103,7 @@ def test_the_first_fault_is_told_and_the_others_counted(ask):
     assert made["detail"] == "quantile '2' is impossible (and 2 more)"
     assert made["errors"][2] == {
         "parameter": "format", "value": "xml", "code": "unknown_name", "detail": "format 'xml' is not known",
-        "hint": "use one of json, csv",
+        "hint": "use one of json, csv, arrow, parquet, covjson, flatbuffers",
     }  # fmt: skip
 
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from skyproof.domain.times import format_instant
-from skyproof.stages.deliver.columns import ColumnPlan
-from skyproof.stages.deliver.representation import PlaceAnswer
-from skyproof.stages.deliver.run_view import RunView
+from skyproof.stages.deliver.answers import Block, Content, PlaceAnswer
+from skyproof.stages.deliver.columns import Heads
 
 MEDIA_TYPE = "text/csv; charset=utf-8"
 _PLACE_COLUMNS = (
@@ -19,16 +18,18 @@ _PLACE_COLUMNS = (
 )  # fmt: skip
 
 
-def render_csv(forecast_id: str, view: RunView, plan: ColumnPlan, answers: Sequence[PlaceAnswer]) -> bytes:
+def render_csv(content: Content) -> bytes:
     """The body; a missing value is an empty cell. ``location_id`` leads each row where there are several places."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    answers = content.places
     several = len(answers) > 1
-    blocks = [
-        (_PLACE_COLUMNS, [_places(forecast_id, view, answer) for answer in answers]),
-        (_headings(plan), [_series(plan, answer) for answer in answers]),
+    blocks: list[tuple[Sequence[str], list[Iterator[tuple[Any, ...]]]]] = [
+        (_PLACE_COLUMNS, [_places(content, answer) for answer in answers])
     ]
-    if any(answer.columns.missing for answer in answers):
+    for number, block in enumerate(answers[0].blocks):
+        blocks.append((_headings(block.heads), [_series(answer.blocks[number]) for answer in answers]))
+    if any(block.columns.missing for answer in answers for block in answer.blocks):
         blocks.append((("variable", "time", "reason"), [_reasons(answer) for answer in answers]))
     for position, (headings, places) in enumerate(blocks):
         if position:
@@ -39,12 +40,13 @@ def render_csv(forecast_id: str, view: RunView, plan: ColumnPlan, answers: Seque
     return text.getvalue().encode()
 
 
-def _headings(plan: ColumnPlan) -> tuple[str, ...]:
-    return ("time", *(f"{name} ({symbol})" for name, symbol in zip(plan.names, plan.symbols, strict=True)))
+def _headings(heads: Heads) -> tuple[str, ...]:
+    return ("time", *(f"{name} ({symbol})" for name, symbol in zip(heads.names, heads.symbols, strict=True)))
 
 
-def _places(forecast_id: str, view: RunView, answer: PlaceAnswer) -> Iterator[tuple[Any, ...]]:
-    found, axis, run = answer.found, answer.axis, view.run
+def _places(content: Content, answer: PlaceAnswer) -> Iterator[tuple[Any, ...]]:
+    found, axis, view = answer.found, answer.axis, content.view
+    run = view.run
     yield (
         found.latitude,
         found.longitude,
@@ -54,7 +56,7 @@ def _places(forecast_id: str, view: RunView, answer: PlaceAnswer) -> Iterator[tu
         axis.abbreviation,
         found.site.site_id,
         found.distance_km or 0.0,
-        forecast_id,
+        content.forecast_id,
         run.run_id,
         format_instant(run.init_time),
         format_instant(run.issue_time),
@@ -64,13 +66,13 @@ def _places(forecast_id: str, view: RunView, answer: PlaceAnswer) -> Iterator[tu
     )
 
 
-def _series(plan: ColumnPlan, answer: PlaceAnswer) -> Iterator[tuple[Any, ...]]:
-    columns = answer.columns.values.reshape(len(plan.names), len(answer.axis)).T.tolist()
-    for label, row in zip(answer.axis.labels, columns, strict=True):
+def _series(block: Block) -> Iterator[tuple[Any, ...]]:
+    for label, row in zip(block.labels, block.columns.values.T.tolist(), strict=True):
         yield (label, *("" if value != value else value for value in row))  # noqa: PLR0124 only NaN differs from itself
 
 
 def _reasons(answer: PlaceAnswer) -> Iterator[tuple[Any, ...]]:
-    for variable, steps in answer.columns.missing.items():
-        for step, reason in steps.items():
-            yield variable, answer.axis.labels[int(step)], reason
+    for block in answer.blocks:
+        for variable, steps in block.columns.missing.items():
+            for step, reason in steps.items():
+                yield variable, block.labels[int(step)], reason

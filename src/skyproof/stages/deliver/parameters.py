@@ -33,8 +33,21 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("longitude", "Longitudes in degrees east, as many as latitudes.", "8.54", is_list=True),
     Parameter("hourly", "Variables; see /v1/variables.", "temperature_2m,precipitation", is_list=True),
     Parameter(
+        "daily",
+        "Statistics of local days, worked out from scenarios; see /v1/variables.",
+        "temperature_2m_max,precipitation_sum",
+        is_list=True,
+    ),
+    Parameter(
         "quantiles", "Quantile levels between 0.001 and 0.999, at most four decimals.", "0.1,0.5,0.9", is_list=True
     ),
+    Parameter(
+        "exceedance",
+        "Thresholds of what is asked hourly or daily, in the answer's units; each gives a probability.",
+        "temperature_2m>25",
+        is_list=True,
+    ),
+    Parameter("members", "So many scenarios that agree over places, times and variables.", "10"),
     Parameter("run", "A run by its id or its init time; default the newest.", "2026-01-31T12:00Z"),
     Parameter("as_of", "Answer with what had been published by this instant.", "2026-01-31T18:00Z"),
     Parameter("models", "The model; there is one.", "skyproof", "skyproof", ("skyproof", "best_match")),
@@ -50,10 +63,18 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("forecast_hours", "Steps up to so many hours after the run's init time.", "48"),
     Parameter("forecast_days", "Steps in so many local days, the first being the init time's.", "2"),
+    Parameter("start_date", "First local day.", "2026-01-31"),
+    Parameter("end_date", "Last local day, included.", "2026-02-01"),
     Parameter("start_hour", "First time, local to timezone unless it carries an offset.", "2026-01-31T06:00"),
     Parameter("end_hour", "Last time, included.", "2026-02-01T06:00"),
     Parameter("temporal_resolution", "Steps as the run has them.", "native", "native", ("native",)),
-    Parameter("format", "Form of the answer.", "csv", "json", ("json", "csv")),
+    Parameter(
+        "format",
+        "Form of the answer; flatbuffers is what Open-Meteo's own clients read.",
+        "csv",
+        "json",
+        ("json", "csv", "arrow", "parquet", "covjson", "flatbuffers"),
+    ),
 )
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
@@ -63,15 +84,10 @@ REFUSED: dict[str, str] = {
     "past_days": _PAST,
     "past_hours": _PAST,
     "past_minutely_15": _PAST,
-    "daily": "ask hourly and aggregate over your local day",
     "current": "ask hourly with forecast_hours for the nearest steps",
     "minutely_15": "ask hourly; steps are the run's own",
-    "start_date": "use start_hour and end_hour",
-    "end_date": "use start_hour and end_hour",
     "elevation": "values are calibrated at the site's own elevation",
     "cell_selection": "the nearest registered site answers",
-    "exceedance": "ask quantiles and read the level at your threshold",
-    "members": "ask quantiles",
     "tilt": "not offered",
     "azimuth": "not offered",
 }

@@ -6,7 +6,7 @@ import random
 from datetime import datetime
 
 from skyproof.domain.deliveries import ApiKey, Receipt
-from skyproof.stages.deliver.desk import Answer
+from skyproof.stages.deliver.answers import Answer
 
 
 def new_receipt_id(served_at: datetime) -> str:

@@ -2,48 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 
 from skyproof.domain.times import format_instant
-from skyproof.stages.deliver.columns import ColumnPlan, Columns
+from skyproof.stages.deliver.answers import Block, Content, PlaceAnswer
 from skyproof.stages.deliver.nearest import FoundSite
-from skyproof.stages.deliver.requests import ForecastRequest
 from skyproof.stages.deliver.run_view import MODEL, RunView
-from skyproof.stages.deliver.time_axis import TimeAxis
 
 MEDIA_TYPE = "application/json"
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceAnswer:
-    """One place with its times and numbers."""
-
-    found: FoundSite
-    axis: TimeAxis
-    columns: Columns
-
-
-def render_json(
-    forecast_id: str, view: RunView, plan: ColumnPlan, request: ForecastRequest, answers: Sequence[PlaceAnswer]
-) -> bytes:
+def render_json(content: Content) -> bytes:
     """The body: one object for one place, an array of objects for several, as Open-Meteo does."""
     documents = [
-        _document(forecast_id, view, plan, request, answer) | ({"location_id": number} if number else {})
-        for number, answer in enumerate(answers)
+        _document(content, answer) | ({"location_id": number} if number else {})
+        for number, answer in enumerate(content.places)
     ]
     return orjson.dumps(documents[0] if len(documents) == 1 else documents, option=_OPTIONS)
 
 
-def _document(
-    forecast_id: str, view: RunView, plan: ColumnPlan, request: ForecastRequest, answer: PlaceAnswer
-) -> dict[str, Any]:
-    found, axis = answer.found, answer.axis
-    columns = answer.columns.values.reshape(len(plan.names), len(axis))
+def _document(content: Content, answer: PlaceAnswer) -> dict[str, Any]:
+    found, axis, view = answer.found, answer.axis, content.view
     document: dict[str, Any] = {
         "latitude": found.latitude,
         "longitude": found.longitude,
@@ -52,16 +35,22 @@ def _document(
         "utc_offset_seconds": axis.utc_offset_seconds,
         "timezone": axis.zone,
         "timezone_abbreviation": axis.abbreviation,
-        "hourly_units": {"time": request.timeformat, **dict(zip(plan.names, plan.symbols, strict=True))},
-        "hourly": {"time": axis.labels, **dict(zip(plan.names, columns, strict=True))},
-        "hourly_cell_methods": dict(zip(plan.names, plan.cell_methods, strict=True)),
-        "grid": _grid(found),
-        "meta": _meta(forecast_id, view, request),
     }
-    if answer.columns.missing:
-        document["hourly_null_reasons"] = answer.columns.missing
-    if request.provenance == "steps":
-        document["hourly_source"] = _steps(view, len(axis))
+    for block in answer.blocks:
+        heads = block.heads
+        document[f"{block.kind}_units"] = {
+            "time": content.request.timeformat,
+            **dict(zip(heads.names, heads.symbols, strict=True)),
+        }
+        document[block.kind] = {"time": block.labels, **dict(zip(heads.names, block.columns.values, strict=True))}
+        document[f"{block.kind}_cell_methods"] = dict(zip(heads.names, heads.cell_methods, strict=True))
+    document["grid"] = _grid(found)
+    document["meta"] = _meta(content)
+    for block in answer.blocks:
+        if block.columns.missing:
+            document[f"{block.kind}_null_reasons"] = block.columns.missing
+        if content.request.provenance == "steps":
+            document[f"{block.kind}_source"] = _steps(view, block)
     return document
 
 
@@ -78,15 +67,15 @@ def _grid(found: FoundSite) -> dict[str, Any]:
     }
 
 
-def _meta(forecast_id: str, view: RunView, request: ForecastRequest) -> orjson.Fragment:
+def _meta(content: Content) -> orjson.Fragment:
     # What is the same in every answer from a run was written once; the two members of this answer go around it.
-    about = view.brief if request.provenance == "none" else view.summary
-    links = orjson.dumps({"self": f"/v1/forecasts/{forecast_id}"})
-    return orjson.Fragment(b'{"forecast_id":"%b",%b,"links":%b}' % (forecast_id.encode(), about[1:-1], links))
+    about = content.view.brief if content.request.provenance == "none" else content.view.summary
+    links = orjson.dumps({"self": f"/v1/forecasts/{content.forecast_id}"})
+    return orjson.Fragment(b'{"forecast_id":"%b",%b,"links":%b}' % (content.forecast_id.encode(), about[1:-1], links))
 
 
-def _steps(view: RunView, steps: int) -> dict[str, Iterable[Any]]:
-    regime = view.run.regime.regime_id
+def _steps(view: RunView, block: Block) -> dict[str, Iterable[Any]]:
+    steps, regime = len(block.labels), view.run.regime.regime_id
     return {
         "model": [MODEL] * steps,
         "version": [view.run.release_id] * steps,

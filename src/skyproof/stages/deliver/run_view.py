@@ -14,7 +14,7 @@ from skyproof.archive.runs import RunReader
 from skyproof.domain.cycles import SourceSpec
 from skyproof.domain.forecasts import Run, RunInput
 from skyproof.domain.times import format_instant
-from skyproof.stages.deliver.columns import ColumnPlan
+from skyproof.stages.deliver.plans import Plan
 from skyproof.stages.deliver.time_axis import TimeAxis
 
 #: Raise it when the same run and request would give other bytes: old answers keep their ids, new ones get new ids.
@@ -39,7 +39,7 @@ class RunView:
     brief: bytes
     attribution: tuple[str, ...]
     fingerprint: str
-    plans: dict[str, ColumnPlan]
+    plans: dict[str, Plan]
     axes: dict[tuple[str, str], TimeAxis]
 
 
@@ -50,7 +50,7 @@ def make_view(run: Run, reader: RunReader, sources: Sequence[SourceSpec]) -> Run
     attribution = tuple(dict.fromkeys(spec.attribution for spec in used if spec.attribution))
     is_sandbox = reader.attributes.get("sandbox") == "True"
     leads = reader.lead_hours
-    step_hours = min((b - a for a, b in pairwise(leads)), default=leads[0])
+    step_hours = min((b - a for a, b in pairwise(leads)), default=leads[0] or 1)
     brief = _brief(run, is_sandbox=is_sandbox)
     summary = {
         **brief,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.sites import find_zone
 from skyproof.domain.times import format_instant
-from skyproof.stages.deliver.requests import ForecastRequest
+from skyproof.stages.deliver.questions import ForecastRequest
 
 
 @dataclass(frozen=True, slots=True)

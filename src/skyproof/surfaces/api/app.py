@@ -20,12 +20,13 @@ from starlette.routing import Route
 
 from skyproof import __version__
 from skyproof.archive.archive import Archive
+from skyproof.cycle.deliver_cycle import open_desk
 from skyproof.domain.accounts import PLANS, Plan
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
 from skyproof.domain.protocols import Clock
-from skyproof.stages.deliver.desk import Desk
 from skyproof.stages.deliver.quotas import Meter
+from skyproof.stages.deliver.rendering import Draw
 from skyproof.surfaces.api import problems, wire
 from skyproof.surfaces.api.account_routes import account_router
 from skyproof.surfaces.api.authentication import Authenticator
@@ -48,6 +49,7 @@ def create_app(
     clock: Clock,
     claim: Callable[[], dict[str, Any] | None] | None = None,
     console: bool = False,
+    draw: Draw | None = None,
     nearest_site_km: float = 50.0,
     refresh_s: float = 1.0,
     remember_keys_s: float = 3.0,
@@ -61,6 +63,7 @@ def create_app(
         clock: whose present counts.
         claim: gives the newest scorecard as plain data, or None; shown on the console.
         console: serve the operators' page at ``/`` to callers on this machine.
+        draw: gives scenarios of a run; the archive's own where it is None.
         nearest_site_km: a coordinate farther than this from every site is refused.
         refresh_s: how long the newest run is taken as known, in seconds; sites five times as long.
         remember_keys_s: how long a key is taken as known, in seconds.
@@ -89,7 +92,8 @@ def create_app(
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_unexpected_error)
     authenticator = Authenticator(archive, clock, meter, remember_s=remember_keys_s)
-    desk = Desk(archive, nearest_site_km=nearest_site_km, refresh_s=refresh_s)
+    drawing = {} if draw is None else {"draw": draw}
+    desk = open_desk(archive, nearest_site_km=nearest_site_km, refresh_s=refresh_s, **drawing)
     forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
     app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))

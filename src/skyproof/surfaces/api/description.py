@@ -8,11 +8,24 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from skyproof.domain.variables import VARIABLES
-from skyproof.stages.deliver import csv_form, representation
+from skyproof.stages.deliver.daily_names import DAILY
+from skyproof.stages.deliver.forms import FORMS
 from skyproof.stages.deliver.parameters import PARAMETERS, Parameter
 from skyproof.surfaces.api import account_wire, problems, wire
 
 _PROBLEM_REFERENCE = {"$ref": "#/components/schemas/ProblemOut"}
+_BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
+#: What the body of each form is.
+_SHAPES: dict[str, dict[str, Any]] = {
+    "json": {"type": ["object", "array"]},
+    "csv": {"type": "string"},
+    "arrow": _BYTES,
+    "parquet": _BYTES,
+    "covjson": {"type": "object"},
+    "flatbuffers": _BYTES,
+}
+#: Names that the items of a list are chosen from.
+_NAMES = {"hourly": [variable.name for variable in VARIABLES], "daily": list(DAILY)}
 _ABOUT = (
     "Calibrated probabilistic forecasts for registered places, in Open-Meteo's words. Every answer has a forecast_id, "
     "never changes, and can be had again byte for byte."
@@ -62,8 +75,7 @@ def _forecast_operation() -> dict[str, Any]:
                     name: {"schema": {"type": "string"}} for name in ("ETag", "Last-Modified", "Forecast-Regime")
                 },
                 "content": {
-                    representation.MEDIA_TYPE: {"schema": {"type": ["object", "array"]}},
-                    csv_form.MEDIA_TYPE.partition(";")[0]: {"schema": {"type": "string"}},
+                    form.media_type.partition(";")[0]: {"schema": _SHAPES[name]} for name, form in FORMS.items()
                 },
             },
             "304": {"description": "You hold this answer (If-None-Match)"},
@@ -78,12 +90,12 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
     if parameter.default:
         schema["default"] = parameter.default
     if parameter.is_list:
-        items = {"type": "string", "enum": [variable.name for variable in VARIABLES]}
-        schema = {"type": "array", "items": items if parameter.name == "hourly" else {"type": "string"}}
+        names = _NAMES.get(parameter.name)
+        schema = {"type": "array", "items": {"type": "string"} if names is None else {"type": "string", "enum": names}}
     return {
         "name": parameter.name,
         "in": "query",
-        "required": parameter.name == "hourly",
+        "required": False,
         "description": parameter.help,
         "schema": schema,
         "example": parameter.example.split(",") if parameter.is_list else parameter.example,

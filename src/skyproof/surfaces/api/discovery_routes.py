@@ -17,6 +17,7 @@ from skyproof.domain.protocols import Clock
 from skyproof.domain.times import format_instant
 from skyproof.domain.units import find_unit
 from skyproof.domain.variables import VARIABLES, Variable
+from skyproof.stages.deliver.daily_names import DAILY
 from skyproof.stages.deliver.parameters import UNIT_CHOICES
 from skyproof.stages.deliver.run_view import regime_facts
 from skyproof.surfaces.api import wire
@@ -118,6 +119,7 @@ def _variable(variable: Variable) -> wire.VariableOut:
         height_m=variable.height_m,
         grib_short_names=list(variable.grib_short_names),
         units=list(words),
+        daily=[name for name, statistic in DAILY.items() if statistic.variable == variable],
     )
 
 

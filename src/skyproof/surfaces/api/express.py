@@ -15,7 +15,7 @@ from starlette.types import Scope, Send
 
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
-from skyproof.stages.deliver.desk import Answer
+from skyproof.stages.deliver.answers import Answer
 from skyproof.stages.deliver.quotas import Account
 from skyproof.stages.deliver.receipts import make_receipt
 from skyproof.surfaces.api.authentication import quota_headers

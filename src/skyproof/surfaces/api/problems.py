@@ -1,6 +1,7 @@
 """One shape for everything that can go wrong: problem+json (RFC 9457) with a stable code, a hint and the request's id.
 
-``type`` is an address on this server that explains the code. Nothing of the inside leaks: errors of the store and of
+``type`` is an address on this server that explains the code; ``error`` and ``reason`` are what Open-Meteo's clients look for, and
+only where the status is 400 (``scope["plain_400"]``). Nothing of the inside leaks: errors of the store and of
 ourselves are told in fixed words and logged whole.
 """
 
@@ -88,6 +89,8 @@ def problem(
     """A problem as a response. ``status`` replaces the code's own where one code has several."""
     known = BY_CODE[code]
     status = status or known.status
+    if request.scope.get("plain_400") and status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.NOT_FOUND):
+        status = HTTPStatus.BAD_REQUEST
     body = {
         "type": f"/docs#problem-{known.code}",
         "title": known.title,
@@ -98,6 +101,8 @@ def problem(
         "request_id": request.scope.get("request_id", ""),
         "hint": hint or known.meaning,
         "errors": list(errors),
+        "error": True,
+        "reason": detail,
     }
     plain = {"Cache-Control": "no-store", **(headers or {})}
     return Response(orjson.dumps(body), status, plain, media_type=MEDIA_TYPE)

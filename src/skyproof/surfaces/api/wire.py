@@ -67,6 +67,7 @@ class VariableOut(BaseModel):
     height_m: float | None
     grib_short_names: list[str]
     units: Annotated[list[str], Field(description="Units that can be asked for.")]
+    daily: Annotated[list[str], Field(description="Statistics of its days that can be asked for.")]
 
 
 class VariablesOut(BaseModel):
@@ -147,6 +148,8 @@ class ProblemOut(BaseModel):
     request_id: str
     hint: str
     errors: list[dict[str, str]]
+    error: Annotated[bool, Field(description="Always true, as Open-Meteo has it.")]
+    reason: Annotated[str, Field(description="The detail once more, under Open-Meteo's name.")]
 
 
 def aware(instant: datetime | None) -> datetime | None:

@@ -1,0 +1,131 @@
+"""From a question to its bytes: the numbers of every place, their digest, and the form asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyproof.domain.errors import InvalidValueError, NotAvailableError
+from skyproof.domain.forecasts import Run
+from skyproof.domain.scenarios import Scenarios
+from skyproof.domain.times import Instants, to_datetime64
+from skyproof.stages.deliver.answers import Answer, Block, Content, PlaceAnswer, Question
+from skyproof.stages.deliver.columns import ValueDigest, make_columns
+from skyproof.stages.deliver.days import MEMBERS, SiteMembers, make_day_axis, make_days
+from skyproof.stages.deliver.forms import FORMS
+from skyproof.stages.deliver.plans import Plan
+from skyproof.stages.deliver.run_view import RunView
+from skyproof.stages.deliver.time_axis import TimeAxis
+
+#: Draws so many members of sites of a run: all its variables, all its leads.
+Draw = Callable[[Run, Sequence[str], int], Scenarios]
+
+#: Values in one answer: places x columns x steps.
+MOST_VALUES = 2_000_000
+#: Numbers drawn for one answer: members x variables x places x leads of the run.
+MOST_DRAWN = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Members of all places, (variable, site, lead, member)."""
+
+    sites: tuple[str, ...]
+    statistics: NDArray[np.float32] | None
+    shown: NDArray[np.float32] | None
+
+    def of(self, site_id: str) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
+        """Those of one site."""
+        place = self.sites.index(site_id)
+        statistics = None if self.statistics is None else self.statistics[:, place]
+        return statistics, None if self.shown is None else self.shown[:, place]
+
+
+def render(question: Question, plan: Plan, axis_of: Callable[[str], TimeAxis], draw: Draw | None) -> Answer:
+    """The answer to a question.
+
+    Args:
+        question: what is asked, of which run, for which sites.
+        plan: from :func:`~skyproof.stages.deliver.plans.make_plan`.
+        axis_of: the time axis in a zone.
+        draw: gives scenarios.
+
+    Raises:
+        UnknownNameError: a site is not in the run.
+        InvalidValueError: no step in the window, or too many values.
+        NotAvailableError: scenarios are needed and there is nobody to draw them.
+    """
+    view, request = question.view, question.request
+    digest = ValueDigest()
+    places, values = [], 0
+    axes = [
+        axis_of(found.site.timezone if request.timezone == "auto" else request.timezone) for found in question.places
+    ]
+    for axis in axes:
+        values += plan.count * len(axis)
+        if values > MOST_VALUES:
+            raise InvalidValueError(
+                f"the answer would hold more than {MOST_VALUES} values",
+                hint="ask for fewer places, variables, quantiles, members or hours at a time",
+            )
+    drawn = _draw(question, draw) if request.needs_members else None
+    for found, axis in zip(question.places, axes, strict=True):
+        blocks = _blocks(question, plan, found.site.site_id, axis, drawn)
+        for block in blocks:
+            digest.add(found.site.site_id, block.heads.names, block.seconds, block.columns)
+        places.append(PlaceAnswer(found, axis, blocks))
+    form = FORMS[request.form]
+    body = form.render(Content(question.forecast_id, view, request, tuple(places)))
+    return Answer(
+        question.forecast_id,
+        request.canonical,
+        view.run,
+        question.newest_run_id,
+        form.media_type,
+        body,
+        digest.hexdigest(),
+        hashlib.sha256(body).hexdigest(),
+    )
+
+
+def _blocks(question: Question, plan: Plan, site_id: str, axis: TimeAxis, drawn: _Drawn | None) -> tuple[Block, ...]:
+    view = question.view
+    series = view.reader.site(site_id)
+    statistics, shown = (None, None) if drawn is None else drawn.of(site_id)
+    blocks = []
+    if plan.hourly is not None:
+        columns = make_columns(series, plan.hourly, axis, members=shown)
+        blocks.append(Block("hourly", plan.hourly.heads, axis.labels, axis.valid_seconds, None, columns))
+    if plan.daily is not None and statistics is not None:
+        days = make_day_axis(axis, question.request)
+        members = SiteMembers(statistics, shown)
+        columns = make_days(series, members, plan.daily, days, axis, _valid_times(view))
+        blocks.append(Block("daily", plan.daily.heads, days.labels, days.starts, days.ends, columns))
+    return tuple(blocks)
+
+
+def _draw(question: Question, draw: Draw | None) -> _Drawn:
+    view, request = question.view, question.request
+    if draw is None:
+        raise NotAvailableError("scenarios are not drawn here", hint="ask hourly without members")
+    sites = tuple(dict.fromkeys(found.site.site_id for found in question.places))
+    for site_id in sites:
+        view.reader.site(site_id)  # a site that is not in the run is said so in the words of the wire
+    counts = (MEMBERS if request.daily else 0, request.members)
+    numbers = sum(counts) * len(view.reader.variables) * len(sites) * len(view.reader.lead_hours)
+    if numbers > MOST_DRAWN:
+        raise InvalidValueError(
+            f"{numbers:,} numbers would have to be drawn, at most {MOST_DRAWN:,} are",
+            hint="ask for fewer members or places at a time",
+        )
+    statistics, shown = (draw(view.run, sites, count).values if count else None for count in counts)
+    return _Drawn(sites, statistics, shown)
+
+
+def _valid_times(view: RunView) -> Instants:
+    leads = np.array(view.reader.lead_hours, dtype=np.int64)
+    return np.asarray(to_datetime64(view.run.init_time) + leads * np.timedelta64(3600, "s"))

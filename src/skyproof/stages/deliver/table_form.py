@@ -1,0 +1,115 @@
+"""An answer as one table, a row for each place and time: an Arrow stream, or a Parquet file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+from pyarrow import ipc, parquet
+
+from skyproof.stages.deliver.answers import Block, Content
+from skyproof.stages.deliver.columns import Column
+
+ARROW_TYPE = "application/vnd.apache.arrow.stream"
+PARQUET_TYPE = "application/vnd.apache.parquet"
+#: Key of what the schema says about the answer's origin.
+METADATA_KEY = b"skyproof"
+_INSTANT = pa.timestamp("s", tz="UTC")
+
+
+def render_arrow(content: Content) -> bytes:
+    """The table as an Arrow IPC stream, a record batch for each place."""
+    sink = io.BytesIO()
+    schema = _schema(content)
+    with ipc.new_stream(sink, schema) as writer:
+        for arrays in _rows(content):
+            writer.write_batch(pa.record_batch(arrays, schema=schema))
+    return sink.getvalue()
+
+
+def render_parquet(content: Content) -> bytes:
+    """The table as a Parquet file."""
+    sink = io.BytesIO()
+    schema = _schema(content)
+    batches = [pa.record_batch(arrays, schema=schema) for arrays in _rows(content)]
+    parquet.write_table(pa.Table.from_batches(batches, schema), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def column_facts(column: Column) -> dict[str, str]:
+    """What a table says about a column: unit (UCUM), CF standard name, cell method, and which statistic it is."""
+    facts = {
+        "unit": column.unit.code,
+        "standard_name": column.variable.standard_name,
+        "cell_methods": column.cell_method,
+        "statistic": "mean",
+    }
+    if column.level is not None:
+        facts["statistic"], facts["quantile"] = "quantile", f"{column.level:g}"
+    elif column.threshold is not None:
+        facts["statistic"], facts["threshold"] = "probability", column.threshold.text
+    elif column.member:
+        facts["statistic"], facts["member"] = "member", str(column.member)
+    return facts
+
+
+def _block(content: Content) -> Block:
+    """The only block: the reader of requests refuses two of them in one table."""
+    return content.places[0].blocks[0]
+
+
+def _schema(content: Content) -> pa.Schema:
+    block = _block(content)
+    fields = [
+        pa.field("location_id", pa.int32()),
+        pa.field("site", pa.string()),
+        pa.field("latitude", pa.float64(), metadata={"unit": "deg"}),
+        pa.field("longitude", pa.float64(), metadata={"unit": "deg"}),
+    ]
+    if block.ends is None:
+        fields += [pa.field("valid_time", _INSTANT), pa.field("lead_hours", pa.int32(), metadata={"unit": "h"})]
+    else:
+        fields += [pa.field("date", pa.date32()), pa.field("start", _INSTANT), pa.field("end", _INSTANT)]
+    fields += [pa.field(column.name, pa.float64(), metadata=column_facts(column)) for column in block.heads.columns]
+    return pa.schema(fields, metadata={METADATA_KEY: orjson.dumps(_origin(content))})
+
+
+def _origin(content: Content) -> dict[str, Any]:
+    """Where the answer comes from, and why what is missing is missing: location, variable, row of the location, reason."""
+    view = content.view
+    about = view.brief if content.request.provenance == "none" else view.summary
+    return {
+        "forecast_id": content.forecast_id,
+        **orjson.loads(about),
+        "null_reasons": {
+            str(number): dict(answer.blocks[0].columns.missing)
+            for number, answer in enumerate(content.places)
+            if answer.blocks[0].columns.missing
+        },
+    }
+
+
+def _rows(content: Content) -> Iterator[list[pa.Array]]:
+    init_seconds = int(content.view.run.init_time.timestamp())
+    for number, answer in enumerate(content.places):
+        (block,) = answer.blocks
+        count = len(block.seconds)
+        found = answer.found
+        arrays = [
+            pa.array(np.full(count, number, dtype=np.int32)),
+            pa.array([found.site.site_id] * count, pa.string()),
+            pa.array(np.full(count, found.latitude)),
+            pa.array(np.full(count, found.longitude)),
+        ]
+        if block.ends is None:
+            leads = ((block.seconds - init_seconds) // 3600).astype(np.int32)
+            arrays += [pa.array(block.seconds, _INSTANT), pa.array(leads)]
+        else:
+            offset = block.seconds + 12 * 3600 + answer.axis.utc_offset_seconds  # its noon is in the day in any zone
+            days = pa.array((offset // 86400).astype(np.int32), pa.date32())
+            arrays += [days, pa.array(block.seconds, _INSTANT), pa.array(block.ends, _INSTANT)]
+        yield arrays + [pa.array(values, from_pandas=True) for values in block.columns.values]
