@@ -10,6 +10,8 @@ for extra in dev runtime; do
   uv pip compile pyproject.toml --group build $flags --universal --python-version 3.11 \
     --generate-hashes --no-annotate --no-header --quiet --output-file "requirements/$extra.txt"
 done
-# The peers of the skill benchmark, apart from what the product needs.
-uv pip compile --group bench-skill --universal --python-version 3.11 \
-  --generate-hashes --no-annotate --no-header --quiet --output-file requirements/bench.txt
+# Apart from what the product needs: the peers of the skill benchmark, and a client of others that a test runs.
+for group in bench-skill clients; do
+  uv pip compile --group "$group" --universal --python-version 3.11 \
+    --generate-hashes --no-annotate --no-header --quiet --output-file "requirements/${group%-skill}.txt"
+done
