@@ -1,4 +1,4 @@
-"""The tables of customers' accounts: what they used, what they changed, and which writes were done already."""
+"""The tables of customers' accounts: what they used and changed, which writes were done already, their portfolios."""
 
 from __future__ import annotations
 
@@ -42,4 +42,15 @@ writes_done = sa.Table(
     make_column("status", sa.Integer),
     make_column("answer", CanonicalJson),
     sqlite_with_rowid=False,
+)
+
+portfolios = sa.Table(
+    "portfolios",
+    metadata,
+    make_column("portfolio_id", sa.Text, key=True),
+    sa.Column("customer_id", sa.Text, nullable=False, index=True),
+    make_column("name", sa.Text),
+    make_column("aggregate", sa.Text),
+    make_column("members", CanonicalJson),
+    make_column("created_at", Instant),
 )

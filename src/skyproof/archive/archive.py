@@ -23,6 +23,7 @@ from skyproof.archive.inputs import Inputs
 from skyproof.archive.names import NameRegister
 from skyproof.archive.objects import LocalObjectStore
 from skyproof.archive.observations import Observations
+from skyproof.archive.portfolios import Portfolios
 from skyproof.archive.releases import Releases
 from skyproof.archive.runs import Runs
 from skyproof.archive.schema import upgrade
@@ -59,6 +60,7 @@ class Archive:
         self.scores = Scores(database, objects)
         self.deliveries = Deliveries(database)
         self.events = Events(database)
+        self.portfolios = Portfolios(database)
         self.usage = Usage(database)
         self.audit = Audit(database)
         self.writes = Writes(database)

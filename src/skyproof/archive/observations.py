@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
+from sqlalchemy.engine import Connection
 
 from skyproof.archive.bulk import fetch_many, insert_many
 from skyproof.archive.database import Database
 from skyproof.archive.derived import delete_objects, drop_derived, drop_scores
 from skyproof.archive.names import NameRegister
-from skyproof.archive.tables import from_epoch_days, observation_days
+from skyproof.archive.tables import from_epoch_days, observation_days, observations
 from skyproof.domain.cycles import ObservationBatch
 from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.protocols import ObjectStore
@@ -28,6 +30,18 @@ _DAY_SPAN = 400_000  # days within 547 years of 1970; packs an instant and a day
 _GRID_ROW = {"valid_time": "i8", "site_id": "i4", "value": "f8"}
 #: Above this many sites reading all of them and choosing afterwards is faster than naming each.
 _NAMED_SITES = 16
+#: Instants named in one statement.
+_MOST_NAMED_TIMES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationRecord:
+    """One statement about a cell, canonical unit; ``value`` is None where nothing was measured."""
+
+    valid_time: datetime
+    recorded_at: datetime
+    value: float | None
+    flag: str
 
 
 class Observations:
@@ -54,20 +68,104 @@ class Observations:
         Raises:
             InvalidValueError: lengths differ, or a value is infinite.
         """
-        _check_batch(batch, flags)
         if not len(batch):
             return 0
+        self.prepare_names(batch)
+        with self._database.writing() as connection:
+            stored, dropped = self.append_within(connection, batch, flags)
+        self.delete_dropped(dropped)
+        return stored
+
+    def prepare_names(self, batch: ObservationBatch) -> None:
+        """Give every name in a batch its number, so that :meth:`append_within` need not."""
+        self._names.give({batch.source_id, *batch.site_ids.tolist(), *batch.variables.tolist()})
+
+    def append_within(
+        self, connection: Connection, batch: ObservationBatch, flags: NDArray[np.str_]
+    ) -> tuple[int, list[str]]:
+        """:meth:`append` within a transaction, after :meth:`prepare_names`.
+
+        Returns:
+            How many rows are new, and what :meth:`delete_dropped` takes once the transaction is committed.
+        """
+        _check_batch(batch, flags)
         columns = self._columns(batch, flags)
         dropped: list[str] = []
-        with self._database.writing() as connection:
-            stored = insert_many(self._database, connection, "observations", _sorted(columns))
-            if stored:
-                days = _touched(columns)
-                insert_many(self._database, connection, "observation_days", days)
-                dropped = drop_derived(connection, from_epoch_seconds(int(days["recorded_at"][0])))
-                dropped += drop_scores(connection, _known_since(days))
-        delete_objects(self._objects, dropped)
-        return stored
+        stored = insert_many(self._database, connection, "observations", _sorted(columns))
+        if stored:
+            days = _touched(columns)
+            insert_many(self._database, connection, "observation_days", days)
+            dropped = drop_derived(connection, from_epoch_seconds(int(days["recorded_at"][0])))
+            dropped += drop_scores(connection, _known_since(days))
+        return stored, dropped
+
+    def delete_dropped(self, dropped: Sequence[str]) -> None:
+        """Delete objects that no row names any more."""
+        delete_objects(self._objects, list(dropped))
+
+    def newest_within(
+        self, connection: Connection, source_id: str, site_id: str, variable: str, valid_times: Sequence[datetime]
+    ) -> dict[datetime, tuple[datetime, float]]:
+        """What a source last said of one variable at a site, and when: valid time to (recorded_at, value)."""
+        known = self._names.find((source_id, site_id, variable))
+        found: dict[datetime, tuple[datetime, float]] = {}
+        if len(known) < len({source_id, site_id, variable}):
+            return found
+        seconds = [to_epoch_seconds(instant) for instant in valid_times]
+        for first in range(0, len(seconds), _MOST_NAMED_TIMES):
+            query = (
+                sa.select(observations.c.valid_time, observations.c.recorded_at, observations.c.value)
+                .where(
+                    observations.c.variable_id == known[variable],
+                    observations.c.valid_time.in_(seconds[first : first + _MOST_NAMED_TIMES]),
+                    observations.c.site_id == known[site_id],
+                    observations.c.source_id == known[source_id],
+                )
+                .order_by(observations.c.recorded_at, observations.c.value)
+            )
+            for valid, recorded, value in connection.execute(query):
+                found[from_epoch_seconds(valid)] = (from_epoch_seconds(recorded), float(value))
+        return {valid: (at, np.nan if np.isneginf(value) else value) for valid, (at, value) in found.items()}
+
+    def rows(
+        self,
+        source_id: str,
+        site_id: str,
+        variable: str,
+        *,
+        valid_from: datetime,
+        valid_until: datetime,
+        after: tuple[datetime, datetime] | None = None,
+        limit: int = 1000,
+    ) -> list[ObservationRecord]:
+        """All a source said of one variable at a site, revisions included, by valid time and when it was recorded.
+
+        ``after`` goes on after a row's valid time and recording.
+        """
+        known = self._names.find((source_id, site_id, variable))
+        if len(known) < len({source_id, site_id, variable}):
+            return []
+        o = observations.c
+        query = sa.select(o.valid_time, o.recorded_at, o.value, o.flag).where(
+            o.variable_id == known[variable],
+            o.valid_time.between(to_epoch_seconds(valid_from), to_epoch_seconds(valid_until)),
+            o.site_id == known[site_id],
+            o.source_id == known[source_id],
+        )
+        if after is not None:
+            valid, recorded = map(to_epoch_seconds, after)
+            query = query.where(sa.or_(o.valid_time > valid, sa.and_(o.valid_time == valid, o.recorded_at > recorded)))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(o.valid_time, o.recorded_at).limit(limit)).all()
+        return [
+            ObservationRecord(
+                from_epoch_seconds(row.valid_time),
+                from_epoch_seconds(row.recorded_at),
+                None if np.isneginf(row.value) else float(row.value),
+                row.flag,
+            )
+            for row in rows
+        ]
 
     def grid(
         self,

@@ -121,6 +121,7 @@ sites = sa.Table(
     make_column("elevation_m", sa.Double),
     make_column("timezone", sa.Text),
     make_column("customer_id", sa.Text, null=True),
+    make_column("retired_at", Instant, null=True),
 )
 
 api_keys = sa.Table(

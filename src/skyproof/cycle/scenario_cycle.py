@@ -82,7 +82,7 @@ def derive_cycle(
         run,
         question,
         members=members,
-        sites={site.site_id: site for site in product.archive.sites.all()},
+        sites={site.site_id: site for site in product.archive.sites.all(include_retired=True)},
         site_ids=site_ids,
         weights=weights,
         total=total,

@@ -28,7 +28,7 @@ def test_sites_are_told_as_they_are_registered(ask):
     mine, shared = ask("/v1/sites").json()["sites"]
     assert mine == {
         "site": ACME_SITE.site_id, "name": ACME_SITE.name, "latitude": 47.0, "longitude": 8.0, "elevation": 500.0,
-        "timezone": "Asia/Kolkata", "shared": False,
+        "timezone": "Asia/Kolkata", "shared": False, "state": "forecast",
     }  # fmt: skip
     assert (shared["name"], shared["shared"]) == ("Zürich", True)
 

@@ -117,12 +117,19 @@ def test_a_key_without_the_scope_is_a_problem(ask):
     check_problem(ask.forecast(key="scopeless"), 403, "permission_denied")
 
 
-@pytest.mark.parametrize("path", ["/v1/forecast", "/v1/forecasts/fc_x", "/v1/sites", "/healthz", "/docs"])
+@pytest.mark.parametrize("path", ["/v1/forecast", "/v1/forecasts/fc_x", "/v1/runs", "/healthz", "/docs"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
 def test_another_method_is_a_problem_that_says_which_are_allowed(ask, path, method):
     answer = ask(path, method=method)
     check_problem(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
+
+
+def test_every_method_of_an_address_is_told(ask):
+    answer = ask("/v1/sites", method="PUT")
+    check_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert ask("/v1/sites/x", method="OPTIONS").headers["allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
 
 
 def test_options_says_which_methods_are_allowed(ask):

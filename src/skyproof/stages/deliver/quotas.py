@@ -105,6 +105,11 @@ class Meter:
                 account.minute.limit, account.day.limit = plan.requests_per_minute, plan.requests_per_day
         return account
 
+    def plan(self, customer_id: str) -> Plan:
+        """The plan of a customer whose key opened a moment ago."""
+        with self._lock:
+            return self._accounts[customer_id].plan
+
     def take(self, account: Account) -> Allowance | None:
         """Count one request; None, and nothing counted, if it is beyond the plan."""
         now = int(self.wall())

@@ -36,6 +36,8 @@ from skyproof.surfaces.api.discovery_routes import discovery_router
 from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
+from skyproof.surfaces.api.portfolio_routes import portfolio_router
+from skyproof.surfaces.api.site_routes import site_router
 from skyproof.surfaces.console.documentation import render_documentation
 from skyproof.surfaces.console.routes import add_console, add_styles
 
@@ -100,6 +102,8 @@ def create_app(
     _add_delivered(app, forecasts, authenticator)
     app.include_router(discovery_router(archive, clock, authenticator))
     app.include_router(account_router(archive, clock, authenticator))
+    app.include_router(site_router(archive, clock, authenticator))
+    app.include_router(portfolio_router(archive, clock, authenticator, writer))
     _add_health(app, archive, clock)
     _add_description(app)
     add_styles(app)

@@ -1,4 +1,4 @@
-"""What there is: sites, variables, runs and the state of the service.
+"""What there is: variables, runs and the state of the service.
 
 Annotations are evaluated at once here: FastAPI has to see the dependencies, which are local names.
 """
@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from skyproof.archive.archive import Archive
-from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.protocols import Clock
@@ -30,23 +29,6 @@ def discovery_router(archive: Archive, clock: Clock, authenticate: Callable[...,
     """The routes of discovery, each behind a key."""
     router = APIRouter(prefix="/v1")
     key = Depends(authenticate)
-
-    @router.get("/sites", summary="Your places, and those shared with everyone")
-    def sites(page: Annotated[wire.Page, Query()], holder: Annotated[ApiKey, key]) -> wire.SitesOut:
-        found = [site for site in archive.sites.all(customer_id=holder.customer_id) if site.site_id > page.cursor]
-        rows = [
-            wire.SiteOut(
-                site=site.site_id,
-                name=site.name,
-                latitude=site.latitude,
-                longitude=site.longitude,
-                elevation=site.elevation_m,
-                timezone=site.timezone,
-                shared=site.customer_id is None,
-            )
-            for site in found[: page.limit]
-        ]
-        return wire.SitesOut(sites=rows, next_cursor=rows[-1].site if len(found) > page.limit else None)
 
     @router.get("/variables", summary="What is forecast, in everyone's words", dependencies=[key])
     def variables(nothing: Annotated[wire.Nothing, Query()]) -> wire.VariablesOut:  # noqa: ARG001 refuses parameters

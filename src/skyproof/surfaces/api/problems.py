@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from skyproof.domain.errors import (
     AccessError,
@@ -160,9 +161,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         detail = f"{request.url.path[:100]} does not exist"
         return problem(request, "not_found", detail, hint="GET /openapi.json lists all addresses", headers=headers)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = {name.strip() for name in headers.get("allow", headers.get("Allow", "GET")).split(",")}
-        if "GET" in allowed:
-            allowed.add("HEAD")
+        allowed = _methods_of(request)
         headers = {"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))}
         if request.method == "OPTIONS":
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
@@ -170,6 +169,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         return problem(request, "method_not_allowed", detail, hint=f"use {headers['Allow']}", headers=headers)
     detail = HTTPStatus(error.status_code).phrase
     return problem(request, "http_error", detail, status=error.status_code, headers=headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """What the address of a request allows; the router knows only the first of several routes."""
+    routes = request.app.routes
+    allowed = {
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    }
+    return allowed | {"HEAD"} if "GET" in allowed else allowed
 
 
 async def on_validation_error(request: Request, error: Exception) -> Response:

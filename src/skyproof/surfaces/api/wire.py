@@ -31,25 +31,6 @@ class Nothing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class SiteOut(BaseModel):
-    """A place you may ask about."""
-
-    site: str
-    name: str
-    latitude: float
-    longitude: float
-    elevation: float
-    timezone: str
-    shared: Annotated[bool, Field(description="Whether every customer sees it; otherwise it is yours alone.")]
-
-
-class SitesOut(BaseModel):
-    """Places by id."""
-
-    sites: list[SiteOut]
-    next_cursor: str | None
-
-
 class VariableOut(BaseModel):
     """A forecast quantity in the words of its neighbours."""
 

@@ -68,7 +68,7 @@ def read_console(archive: Archive, now: datetime, *, site_id: str = "", variable
 def _forecast(archive: Archive, run: Run, now: datetime, site_id: str, variable_name: str) -> ForecastView | None:
     reader = archive.runs.open(run)
     held = set(reader.site_ids)
-    sites = tuple(site for site in archive.sites.all() if site.site_id in held)
+    sites = tuple(site for site in archive.sites.all(include_retired=True) if site.site_id in held)
     if not sites:
         return None
     site = next((site for site in sites if site.site_id == (site_id or sites[0].site_id)), None)

@@ -1,0 +1,123 @@
+"""The wrong customer at every door: each address is walked as one who must not see, and a new address has to join the walk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from skyproof.archive.archive import Archive
+from tests.surfaces.api.served import ACME_SITE, Caller, calling, fill
+
+SITE = {"name": "Acme's yard", "latitude": 47.1, "longitude": 8.1, "elevation": 450.0}
+PARK = {"name": "Acme's park", "members": [{"site": "acme-roof"}]}
+ROWS = [{"time": "2025-03-29T01:00Z", "variable": "temperature_2m", "value": 5.0625}]
+#: Good bodies of writes; what is not here goes without one.
+BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/v1/keys"): {"scopes": ["forecast:read"]},
+    ("POST", "/v1/sites"): SITE | {"name": "New"},
+    ("PATCH", "/v1/sites/{site_id}"): {"name": "changed"},
+    ("POST", "/v1/sites/{site_id}/observations"): ROWS,
+    ("POST", "/v1/portfolios"): {"name": "Bolt's park", "members": [{"site": "bolt-farm"}]},
+    ("PUT", "/v1/portfolios/{portfolio_id}"): {"name": "changed", "members": [{"site": "zurich"}]},
+}
+#: Parameters without which an address answers nothing.
+QUERIES = {
+    "/v1/forecast": "?site=acme-roof&hourly=temperature_2m",
+    "/v1/sites/{site_id}/observations": "?variable=temperature_2m&start=2025-03-29T00:00Z&end=2025-03-30T00:00Z",
+    "/v1/portfolios/{portfolio_id}/forecast": "?hourly=temperature_2m",
+}
+
+
+@pytest.fixture(autouse=True)
+def without_release(monkeypatch):
+    for source in ("_copula", "_ensemble"):
+        monkeypatch.setattr(f"skyproof.stages.forecast.scenarios.{source}", lambda *_, **__: None)
+
+
+@pytest.fixture
+def ask(archive: Archive) -> Iterator[Caller]:
+    with calling(archive, fill(archive).tokens) as caller:
+        yield caller
+
+
+@pytest.fixture
+def acmes(ask: Caller) -> dict[str, str]:
+    """One of everything acme has, by the name of the parameter that stands for it in an address."""
+    ask.post(f"/v1/sites/{ACME_SITE.site_id}/observations", ROWS)
+    return {
+        "forecast_id": ask.forecast({"site": "acme-roof"}).json()["meta"]["forecast_id"],
+        "key_id": ask.post("/v1/keys", {"scopes": ["forecast:read"]}).json()["key_id"],
+        "site_id": ask.post("/v1/sites", SITE).json()["site"],
+        "portfolio_id": ask.post("/v1/portfolios", PARK).json()["portfolio"],
+    }
+
+
+def addresses(ask: Caller) -> list[tuple[str, str]]:
+    """Every guarded method and address of the description."""
+    paths = ask("/openapi.json", key=None).json()["paths"]
+    return [(m.upper(), path) for path, operations in paths.items() for m in operations if path.startswith("/v1/")]
+
+
+def walk(ask: Caller, names: dict[str, str], key: str):
+    """Every answer to ``key`` at the addresses of things so named; reading first, for writes change what is read."""
+    for method, path in sorted(addresses(ask), key=lambda pair: pair[0] != "GET"):
+        address = path.format_map(names) + QUERIES.get(path, "")
+        yield method, path, ask(address, key=key, method=method, body=BODIES.get((method, path)))
+
+
+def test_the_wrong_customer_finds_nothing_at_any_address(ask, acmes):
+    words = {*acmes.values(), ACME_SITE.site_id, ACME_SITE.name, "Acme's", "5.0625", ask.tokens["acme"].split("_")[2]}
+    for method, path, answer in walk(ask, acmes, "bolt"):
+        if "{" in path:
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), (method, path, answer.text)
+            continue
+        assert answer.status_code < 500, (method, path)
+        told = answer.text
+        if path == "/v1/forecast":  # it repeats the name that was asked for
+            assert answer.json()["code"] == "unknown_name"
+            told = told.replace("acme-roof", "")
+        assert not [word for word in words if word in told], (method, path)
+
+
+def test_what_the_wrong_customer_tried_changed_nothing(ask, acmes):
+    def state() -> list[str]:
+        return [ask(path.format_map(acmes)).text for path in (
+            "/v1/sites", "/v1/portfolios", "/v1/keys", "/v1/sites/{site_id}", "/v1/audit",
+        )]  # fmt: skip
+
+    before = state()
+    for _ in walk(ask, acmes, "bolt"):
+        pass
+    assert state() == before
+
+
+def test_a_thing_of_another_and_a_thing_that_is_not_look_the_same(ask, acmes):
+    nothing = dict.fromkeys(acmes, "0" * 16)
+    foreign = [(pair, answer) for *pair, answer in walk(ask, acmes, "bolt") if "{" in pair[1]]
+    unknown = [(pair, answer) for *pair, answer in walk(ask, nothing, "bolt") if "{" in pair[1]]
+    for (pair, theirs), (_, none) in zip(foreign, unknown, strict=True):
+        named = [acmes[name] for name in acmes if f"{{{name}}}" in pair[1]]
+        one, other = theirs.json(), none.json()
+        for member in ("title", "status", "code", "hint", "errors"):
+            assert one[member] == other[member], pair
+        assert one["detail"].replace(named[0], "0" * 16) == other["detail"], pair
+
+
+def test_the_owner_finds_all_of_it(ask, acmes):
+    reads = [answer for method, _, answer in walk(ask, acmes, "acme") if method == "GET"]
+    # The site just created waits for a run.
+    assert {answer.status_code for answer in reads} == {200}
+
+
+def test_no_write_opens_to_a_key_that_only_reads(ask, acmes):
+    for method, path, answer in walk(ask, acmes, "reader"):
+        if method != "GET":
+            assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied"), (method, path)
+
+
+def test_no_address_opens_without_a_key(ask, acmes):
+    for method, path in addresses(ask):
+        answer = ask(path.format_map(acmes) + QUERIES.get(path, ""), key=None, method=method)
+        assert answer.status_code == 401, (method, path)
