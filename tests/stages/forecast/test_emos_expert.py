@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from skyproof.domain.cases import Cases, Place
 from skyproof.domain.protocols import CaseExpert
@@ -212,6 +213,26 @@ def test_choices_are_made_at_checkpoints_a_fifth_apart() -> None:
     assert picked.min() < 200
     assert picked.max() > 800
     np.testing.assert_array_equal(spread_out(3, 10), [0, 1, 2])
+
+
+def test_what_a_forecast_is_worth_and_how_far_it_is_off_may_bend_with_the_season() -> None:
+    # Worth 1 in winter and 0.4 in summer, off by 2 K in spring and autumn: neither is a wave of one year in the offset.
+    rng = np.random.default_rng(6)
+    days = np.arange(1500)
+    phase = (2 * np.pi * (days + 0.5) / 365.25)[:, None, None]
+    said = 5 * rng.normal(size=(len(days), 1, 1))
+    middle = (0.7 + 0.3 * np.cos(phase)) * said - 1 * np.cos(2 * phase)
+    cases = replace(
+        weather("temperature_2m", days=len(days), sites=1),
+        members={"alba": said[..., None].astype(np.float32)},
+        observed=(middle + rng.normal(size=middle.shape)).astype(np.float32),
+    )
+    past, future, now = split(cases, 1100)
+    expert = EmosExpert("alba")
+    expert.fit(past, now)
+    loss = quantile_loss(expert.predict(future, LEVELS), future.observed, LEVELS)
+    truth = middle[1100:, ..., None] + ndtri(LEVELS)
+    assert loss < 1.03 * quantile_loss(truth, future.observed, LEVELS)
 
 
 def humidity(*, limits_reached: bool, days: int = 260, sites: int = 12, members: int = 40, seed: int = 1) -> Cases:

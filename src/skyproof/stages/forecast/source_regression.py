@@ -1,10 +1,10 @@
 """EMOS of one source over a group of leads: pooled regression, each site's memory, and a distribution around both.
 
-Three steps, each fitted by minimum CRPS or in closed form. (1) The observation is regressed on the ensemble mean, the season and
-the hour where the record is long enough, the site's height where there are many sites; all sites together. (2) Each
-site's memory corrects what is left, from nothing but what was known at the issue time. (3) Location and log scale of the
-predictive distribution are regressed on both, on the spread, on how wrong the site's forecasts were of late and how sure
-its memory is, and on the recent error if one is given.
+Three steps, each fitted by minimum CRPS or in closed form. (1) The observation is regressed on the ensemble mean, the season (two
+harmonics, and what the forecast is worth in it) and the hour where the record is long enough, the site's height where there are
+many sites; all sites together. (2) Each site's memory corrects what is left, from nothing but what was known at the issue
+time. (3) Location and log scale of the predictive distribution are regressed on both, on the spread, on how wrong the site's
+forecasts were of late and how sure its memory is, and on the recent error if one is given.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ Terms = list[tuple[Floats, float]]
 
 #: Days of record from which the season is regressed on.
 _SEASON_DAYS = 330.0
+#: How much harder what bends the season is held than the season itself: a year or two say little of it.
+_BEND_HOLD = 20.0
 #: Sites from which height is.
 _SITES_FOR_HEIGHT = 30
 #: The scale of a logistic distribution times this is its standard deviation.
@@ -114,7 +116,11 @@ class SourceRegression:
         weight = case_weights(block, self.traits.case_half_life_days)
         start = None if before is None else before.get("base")
         base = self.traits.candidate.base
-        self._numbers["base"] = regress(base, weight, y, columns, priors, scale=self.scale, start=start)
+        hold = np.ones(len(columns[0]) + len(columns[1]))
+        hold[2 : 2 + self._bends] = _BEND_HOLD
+        self._numbers["base"] = regress(
+            base, weight, y, columns, priors, scale=self.scale, start=start, penalty_factor=hold
+        )
         return self._pooled(block, (mean, log_spread, wet))
 
     def fit_memories(self, block: CaseBlock, pooled: Pooled) -> Basis:
@@ -181,7 +187,9 @@ class SourceRegression:
         terms = block.terms[..., None, :]
         location: Columns = [np.ones(1), mean]
         if season:
-            location += [terms[..., 0], terms[..., 1]]
+            sine, cosine = terms[..., 0], terms[..., 1]
+            location += [sine * mean, cosine * mean, 2 * sine * cosine, np.square(cosine) - np.square(sine)]
+            location += [sine, cosine]
         if hours:
             location += [terms[..., 2], terms[..., 3]]
         if height:
@@ -193,6 +201,11 @@ class SourceRegression:
         if self._numbers["spread"][0] > 0:
             scale.append(log_spread)
         return location, scale
+
+    @property
+    def _bends(self) -> int:
+        """Columns by which the season bends: how much a forecast is worth in it, and its second harmonic."""
+        return 4 * int(self._numbers["flags"][0])
 
     def _pooled(self, block: CaseBlock, statistics: tuple[Floats, Floats, Floats]) -> Pooled:
         mean, log_spread, wet = statistics
