@@ -25,7 +25,7 @@ def make_plan(levels: NDArray[np.float64]) -> Plan:
         smoother=smoother / smoother.sum(axis=1, keepdims=True),
         rates=np.array([1.0, 3.0, 1.0]),
         forgettings=np.array([0.01, 0.01, 0.05]),
-        quadratic_forgettings=np.array([0.003, 0.03]),
+        quadratic_forgettings=np.array([0.001, 0.03]),
         newton=np.array([[0, 1.0, 2.0], [0, 0.7, 10.0], [1, 1.0, 10.0], [0, 1.0, 30.0]]),
         candidate_prior=np.array([0.05, 0.05, 0.05, 0.05, 0.2, 0.2, 0.2, 0.2]),
         meta=np.array([3.0, 0.01]),
