@@ -14,7 +14,7 @@ from skyproof.domain.variables import find_variable
 from skyproof.stages.forecast.case_blocks import group_leads, spread_out
 from skyproof.stages.forecast.emos_choice import checkpoint, quantile_loss
 from skyproof.stages.forecast.emos_expert import EmosExpert, traits_of
-from skyproof.stages.forecast.emos_scales import CANDIDATES, Scale
+from skyproof.stages.forecast.emos_scales import CANDIDATES, Candidate, Scale
 
 LEVELS = np.arange(0.05, 0.96, 0.05)
 NOON = np.timedelta64(12, "h")
@@ -279,6 +279,25 @@ def test_what_reaches_its_limits_is_found_to_be_censored_there(monkeypatch: pyte
     assert chosen in {"normal", "logistic"}
     monkeypatch.undo()
     assert loss < chosen_and_score(humidity(limits_reached=True), monkeypatch, "beta")[1]
+
+
+def test_a_change_of_distribution_does_not_begin_from_the_coefficients_of_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    past, future, now = split(humidity(limits_reached=False, sites=4), 130)
+    changed, fresh = EmosExpert("alba"), EmosExpert("alba")
+    monkeypatch.setitem(CANDIDATES, "bounded", (Candidate("normal"),))
+    changed.fit(past.take(slice(0, 90)), past.issue_times[90])
+    normal = changed.state()
+    monkeypatch.setitem(CANDIDATES, "bounded", (Candidate("beta"),))
+    changed.fit(past, now)
+    fresh.fit(past, now)
+    assert checkpoint(90) != checkpoint(130)
+    # As many coefficients of either, so that nothing but the name tells them apart.
+    final = next(name for name in normal if name.endswith("final"))
+    assert normal[final].shape == fresh.state()[final].shape
+    assert np.abs(changed.state()[final] - fresh.state()[final]).max() < 1e-3
+    np.testing.assert_allclose(changed.predict(future, LEVELS), fresh.predict(future, LEVELS), atol=0.05)
 
 
 def test_values_at_unit_size_return_to_what_they_were() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.science.distributional_regression import NUMBERS
 from skyproof.science.ensemble_statistics import ensemble_statistics
 from skyproof.science.regression_distributions import regression_mean
 from skyproof.science.site_memory import MemoryTraits
@@ -94,8 +95,12 @@ class SourceRegression:
 
     def fit(self, block: CaseBlock, before: Mapping[str, Floats] | None = None) -> Outlook:
         """Learn from a block; ``before`` is the state of an earlier fit to begin from. Returns what it would have said."""
+        family = np.array([NUMBERS[self.traits.candidate.distribution]], dtype=np.float64)
+        # Coefficients of another distribution mean something else, even where they are as many.
+        same = before is not None and np.array_equal(before.get("family", -1.0), family)
         basis = self.fit_memories(block, self.fit_pooled(block, before))
-        return self.fit_outlook(block, basis, before)
+        self._numbers["family"] = family
+        return self.fit_outlook(block, basis, before if same else None)
 
     def fit_pooled(self, block: CaseBlock, before: Mapping[str, Floats] | None = None) -> Pooled:
         """Step 1."""
@@ -200,7 +205,7 @@ class SourceRegression:
         scale: Columns = [np.ones(1)]
         if self._numbers["spread"][0] > 0:
             scale.append(log_spread)
-        return location, scale
+        return location, scale + [terms[..., 0], terms[..., 1]] * int(season)
 
     @property
     def _bends(self) -> int:
