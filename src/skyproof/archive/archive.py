@@ -21,6 +21,7 @@ from skyproof.archive.events import Events
 from skyproof.archive.experts import Experts
 from skyproof.archive.inputs import Inputs
 from skyproof.archive.names import NameRegister
+from skyproof.archive.notices import Notices
 from skyproof.archive.objects import LocalObjectStore
 from skyproof.archive.observations import Observations
 from skyproof.archive.portfolios import Portfolios
@@ -31,6 +32,7 @@ from skyproof.archive.scores import Scores
 from skyproof.archive.sites import Sites
 from skyproof.archive.sources import Sources
 from skyproof.archive.usage import Usage
+from skyproof.archive.webhooks import Webhooks
 from skyproof.archive.writes import Writes
 from skyproof.domain.errors import StoreUnavailableError
 from skyproof.domain.protocols import ObjectStore
@@ -60,6 +62,8 @@ class Archive:
         self.scores = Scores(database, objects)
         self.deliveries = Deliveries(database)
         self.events = Events(database)
+        self.notices = Notices(database)
+        self.webhooks = Webhooks(database, self.notices)
         self.portfolios = Portfolios(database)
         self.usage = Usage(database)
         self.audit = Audit(database)

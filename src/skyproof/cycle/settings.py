@@ -56,6 +56,18 @@ class Settings(BaseModel):
     nearest_site_km: float = Field(
         50.0, gt=0, description="A coordinate farther than this from every site is refused, in km."
     )
+    late_after_minutes: int = Field(
+        60,
+        ge=1,
+        le=1440,
+        description="Minutes after its nominal issue time from which a run that is not there is late.",
+    )
+    webhook_networks: tuple[str, ...] = Field(
+        (), description="Private networks (CIDR) that webhooks may reach all the same, there also without TLS."
+    )
+    webhook_key_file: str = Field(
+        "", description="File with the key that webhook secrets are derived from; empty: webhook-key inside the home."
+    )
     plans: dict[str, Plan] = Field(
         default_factory=dict,
         description="Limits of plans beside or instead of trial, standard and enterprise, by name.",

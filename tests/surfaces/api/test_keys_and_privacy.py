@@ -15,7 +15,7 @@ from tests.surfaces.api.served import ACME_SITE, BOLT_SITE, LIFETIME, NOW, Calle
 OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs", "/console.css")
 GUARDED = (
     "/v1/forecast?site=zurich&hourly=temperature_2m", "/v1/forecasts/{delivered}", "/v1/sites", "/v1/variables", "/v1/runs",
-    "/v1/runs/latest", "/v1/status", "/v1/keys", "/v1/usage", "/v1/audit", "/v1/portfolios",
+    "/v1/runs/latest", "/v1/status", "/v1/keys", "/v1/usage", "/v1/audit", "/v1/portfolios", "/v1/webhooks", "/v1/events",
 )  # fmt: skip
 STRANGER = "sp_live_0123456789abcdef_" + "0" * 64
 

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from skyproof import __version__
 from skyproof.archive.archive import Archive
 from skyproof.cycle.deliver_cycle import open_desk
+from skyproof.cycle.push_cycle import Pusher, idle_pusher
 from skyproof.domain.accounts import PLANS, Plan
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
@@ -37,6 +38,7 @@ from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
 from skyproof.surfaces.api.portfolio_routes import portfolio_router
+from skyproof.surfaces.api.push_routes import push_router
 from skyproof.surfaces.api.site_routes import site_router
 from skyproof.surfaces.console.documentation import render_documentation
 from skyproof.surfaces.console.routes import add_console, add_styles
@@ -57,6 +59,7 @@ def create_app(
     remember_keys_s: float = 3.0,
     plans: Mapping[str, Plan] = PLANS,
     wall: Callable[[], float] = time.time,
+    pusher: Pusher | None = None,
 ) -> Front:
     """Make the ASGI application.
 
@@ -71,14 +74,18 @@ def create_app(
         remember_keys_s: how long a key is taken as known, in seconds.
         plans: what customers may ask for, by the name of their plan.
         wall: the machine's clock in seconds since 1970, by which requests are counted.
+        pusher: tells customers what happens; by default webhooks are kept, and nothing is pushed.
     """
+    pusher = pusher or idle_pusher(archive, clock)
     meter = Meter(archive.usage, plans=plans, wall=wall)
     writer = archive.deliveries.start_writer()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         meter.start()
+        pusher.start()
         yield
+        await run_in_threadpool(pusher.close)
         # Writes what still waits: nothing handed in is lost by an orderly end.
         await run_in_threadpool(writer.close)
         await run_in_threadpool(meter.close)
@@ -104,6 +111,7 @@ def create_app(
     app.include_router(account_router(archive, clock, authenticator))
     app.include_router(site_router(archive, clock, authenticator))
     app.include_router(portfolio_router(archive, clock, authenticator, writer))
+    app.include_router(push_router(archive, clock, authenticator, pusher))
     _add_health(app, archive, clock)
     _add_description(app)
     add_styles(app)

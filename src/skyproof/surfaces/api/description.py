@@ -11,7 +11,7 @@ from skyproof.domain.variables import VARIABLES
 from skyproof.stages.deliver.daily_names import DAILY
 from skyproof.stages.deliver.forms import FORMS
 from skyproof.stages.deliver.parameters import PARAMETERS, Parameter
-from skyproof.surfaces.api import account_wire, place_wire, problems, wire
+from skyproof.surfaces.api import account_wire, place_wire, problems, push_wire, wire
 
 _PROBLEM_REFERENCE = {"$ref": "#/components/schemas/ProblemOut"}
 _BYTES = {"type": "string", "contentMediaType": "application/octet-stream"}
@@ -39,7 +39,7 @@ def describe(app: FastAPI, version: str) -> dict[str, Any]:
         components = document.setdefault("components", {})
         schemas = components.setdefault("schemas", {})
         schemas["ProblemOut"] = wire.ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
-        for body in (*account_wire.BODIES, *place_wire.BODIES):
+        for body in (*account_wire.BODIES, *place_wire.BODIES, *push_wire.BODIES):
             schemas[body.__name__] = body.model_json_schema(ref_template="#/components/schemas/{model}")
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},

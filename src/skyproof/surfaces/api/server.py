@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from skyproof.archive.archive import Archive
+from skyproof.cycle.pushing import make_pusher
 from skyproof.cycle.verify_cycle import release_scorecard
 from skyproof.cycle.wiring import Product, open_product
 from skyproof.domain.errors import InvalidValueError, NotAvailableError
@@ -124,6 +125,7 @@ def _product_app(product: Product, *, console: bool) -> Front:
         console=console,
         nearest_site_km=product.settings.nearest_site_km,
         plans=product.settings.all_plans,
+        pusher=make_pusher(product),
     )
 
 
