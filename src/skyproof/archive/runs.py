@@ -22,12 +22,18 @@ from skyproof.archive.tables import runs
 from skyproof.domain.errors import NoRunError, UnknownNameError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.protocols import ObjectStore
-from skyproof.domain.times import format_instant, hours
+from skyproof.domain.times import format_instant, hours, to_epoch_seconds
 
 __all__ = ["RunDraft", "RunReader", "Runs", "SiteSeries"]
 
 #: Readers kept open: the runs a customer may still ask about, one file descriptor each.
 _READERS = 32
+#: What orders runs; instants as the whole seconds they are kept as.
+_PLACE = (
+    sa.type_coerce(runs.c.issue_time, sa.BigInteger),
+    sa.type_coerce(runs.c.published_at, sa.BigInteger),
+    runs.c.run_id,
+)
 _COLUMNS = tuple(runs.c[field.name] for field in fields(Run))
 
 
@@ -111,6 +117,20 @@ class Runs:
         query = query.order_by(runs.c.issue_time, runs.c.published_at, runs.c.run_id)
         with self._database.reading() as connection:
             rows = rows_as_dicts(connection.execute(query).all())
+        return tuple(_to_run(row) for row in rows)
+
+    def page(
+        self, *, as_of: datetime, since: datetime | None = None, after: Run | None = None, limit: int
+    ) -> tuple[Run, ...]:
+        """Runs published by ``as_of``, issued at or after ``since``, newest first: at most ``limit``, those behind ``after``."""
+        query = _published(as_of, None)
+        if since is not None:
+            query = query.where(runs.c.issue_time >= since)
+        if after is not None:
+            place = (to_epoch_seconds(after.issue_time), to_epoch_seconds(after.published_at), after.run_id)
+            query = query.where(sa.tuple_(*_PLACE) < sa.tuple_(*(sa.literal(part) for part in place)))
+        with self._database.reading() as connection:
+            rows = rows_as_dicts(connection.execute(query.order_by(*_newest_first()).limit(limit)).all())
         return tuple(_to_run(row) for row in rows)
 
     def open(self, run: Run) -> RunReader:

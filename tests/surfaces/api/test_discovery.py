@@ -21,7 +21,7 @@ from skyproof.surfaces.api.app import create_app
 from tests.surfaces.api.served import ACME_SITE, NOW, SECOND_INIT, MovableClock, calling, draft, fill
 
 #: Pages for people and this description itself.
-UNDESCRIBED = {"/", "/docs", "/openapi.json", "/console.css"}
+UNDESCRIBED = {"/", "/docs", "/openapi.json", "/console.css", "/llms.txt", "/.well-known/api-catalog"}
 
 
 def test_sites_are_told_as_they_are_registered(ask):
@@ -165,7 +165,8 @@ def test_the_forecast_is_described_with_the_parameters_it_reads(ask):
     assert [entry["name"] for entry in operation["parameters"]] == [parameter.name for parameter in PARAMETERS]
     for entry in operation["parameters"]:
         assert entry["in"] == "query"
-        assert entry["schema"]["type"] == ("array" if isinstance(entry["example"], list) else "string")
+        kind = {list: "array", int: "integer", str: "string"}[type(entry["example"])]
+        assert entry["schema"]["type"] == kind
     assert set(operation["responses"]["200"]["content"]) == {
         form.media_type.partition(";")[0] for form in FORMS.values()
     }

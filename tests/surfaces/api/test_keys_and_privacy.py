@@ -12,10 +12,13 @@ from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
 from tests.surfaces.api.served import ACME_SITE, BOLT_SITE, LIFETIME, NOW, Caller, MovableClock, calling, fill
 
-OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs", "/console.css")
+OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs", "/console.css", "/llms.txt", "/.well-known/api-catalog")
+#: What stands in an address for a name.
+NAMES = {"{delivered}": "{forecast_id}", "/skyproof": "/{model}", "/alba": "/{source}"}
 GUARDED = (
     "/v1/forecast?site=zurich&hourly=temperature_2m", "/v1/forecasts/{delivered}", "/v1/sites", "/v1/variables", "/v1/runs",
     "/v1/runs/latest", "/v1/status", "/v1/keys", "/v1/usage", "/v1/audit", "/v1/portfolios", "/v1/webhooks", "/v1/events",
+    "/v1/models", "/v1/models/skyproof", "/v1/models/skyproof/versions", "/v1/sources", "/v1/sources/alba",
 )  # fmt: skip
 STRANGER = "sp_live_0123456789abcdef_" + "0" * 64
 
@@ -34,9 +37,13 @@ def described_paths(ask: Caller) -> set[str]:
 
 
 def test_these_are_all_addresses(ask):
-    assert described_paths(ask) <= {
-        path.partition("?")[0].replace("{delivered}", "{forecast_id}") for path in (*GUARDED, *OPEN)
-    }
+    known = set()
+    for path in (*GUARDED, *OPEN):
+        path = path.partition("?")[0]
+        for name, place in NAMES.items():
+            path = path.replace(name, place)
+        known.add(path)
+    assert described_paths(ask) <= known
 
 
 @pytest.mark.parametrize("path", OPEN)

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,12 +18,10 @@ import numpy as np
 import openmeteo_requests
 import pytest
 import requests
-import uvicorn
 from openmeteo_requests.Client import OpenMeteoRequestsError
 
-from skyproof.surfaces.api.app import create_app
-from skyproof.surfaces.api.server import _config, listen
-from tests.surfaces.api.served import MovableClock, Served, draw_alone
+from tests.surfaces.api.served import Served
+from tests.surfaces.api.serving import serving
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 ASKED = {
@@ -39,14 +36,8 @@ ASKED = {
 @pytest.fixture(scope="module")
 def address(served: Served) -> Iterator[str]:
     """A server of the shared archive on loopback."""
-    app = create_app(served.archive, clock=MovableClock(), draw=draw_alone(served.archive))
-    server = uvicorn.Server(_config(app))
-    with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with serving(served.archive) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,8 @@ __all__ = [
     "parse_request",
 ]
 
-_MOST_HOURS = 1000
-_MOST_DAYS = 42
+MOST_HOURS = 1000
+MOST_DAYS = 42
 
 
 def parse_request(parameters: Iterable[tuple[str, str]]) -> ForecastRequest:
@@ -76,8 +76,8 @@ def check_request(parameters: Iterable[tuple[str, str]]) -> ForecastRequest | tu
         "timezone": reader.zone(),
         "timeformat": reader.choice("timeformat"),
         "units": {dimension: words[reader.choice(name)] for dimension, (name, words) in UNIT_CHOICES.items()},
-        "forecast_hours": reader.count("forecast_hours", _MOST_HOURS),
-        "forecast_days": reader.count("forecast_days", _MOST_DAYS),
+        "forecast_hours": reader.count("forecast_hours", MOST_HOURS),
+        "forecast_days": reader.count("forecast_days", MOST_DAYS),
         "start": reader.local_time("start_hour") or reader.local_day("start_date"),
         "end": reader.local_time("end_hour") or reader.local_day("end_date", last=True),
         "form": reader.choice("format"),

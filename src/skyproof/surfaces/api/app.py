@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from skyproof import __version__
@@ -32,11 +32,13 @@ from skyproof.surfaces.api import problems, wire
 from skyproof.surfaces.api.account_routes import account_router
 from skyproof.surfaces.api.authentication import Authenticator
 from skyproof.surfaces.api.bodies import BodyFaultsError, MediaTypeError
+from skyproof.surfaces.api.catalogue_routes import catalogue_router
 from skyproof.surfaces.api.description import describe
 from skyproof.surfaces.api.discovery_routes import discovery_router
 from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
+from skyproof.surfaces.api.guides import API_CATALOG, write_llms_text
 from skyproof.surfaces.api.portfolio_routes import portfolio_router
 from skyproof.surfaces.api.push_routes import push_router
 from skyproof.surfaces.api.site_routes import site_router
@@ -44,6 +46,7 @@ from skyproof.surfaces.console.documentation import render_documentation
 from skyproof.surfaces.console.routes import add_console, add_styles
 
 _FORECAST = "/v1/forecast"
+_LINKSET = 'application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"'
 _FORECAST_ID = "The forecast_id of an answer you were given."
 
 
@@ -108,6 +111,7 @@ def create_app(
     app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))
     _add_delivered(app, forecasts, authenticator)
     app.include_router(discovery_router(archive, clock, authenticator))
+    app.include_router(catalogue_router(archive, clock, authenticator))
     app.include_router(account_router(archive, clock, authenticator))
     app.include_router(site_router(archive, clock, authenticator))
     app.include_router(portfolio_router(archive, clock, authenticator, writer))
@@ -149,3 +153,11 @@ def _add_description(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(render_documentation(describe(app, __version__), problems.CODES))
+
+    @app.get("/llms.txt", include_in_schema=False)
+    async def llms_text() -> PlainTextResponse:
+        return PlainTextResponse(write_llms_text(describe(app, __version__)))
+
+    @app.get("/.well-known/api-catalog", include_in_schema=False)
+    async def catalog() -> JSONResponse:
+        return JSONResponse(API_CATALOG, media_type=_LINKSET)

@@ -4,13 +4,13 @@ Annotations are evaluated at once here: FastAPI has to see the dependencies, whi
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
 from skyproof.archive.archive import Archive
-from skyproof.domain.errors import InvalidValueError
+from skyproof.domain.errors import InvalidValueError, NoRunError, UnknownNameError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.protocols import Clock
 from skyproof.domain.times import format_instant
@@ -22,7 +22,8 @@ from skyproof.stages.deliver.run_view import regime_facts
 from skyproof.surfaces.api import wire
 from skyproof.surfaces.api.freshness import SourceFreshness, read_freshness
 
-_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+#: Newest runs that are looked through for one that reaches far enough.
+_LATEST = 20
 
 
 def discovery_router(archive: Archive, clock: Clock, authenticate: Callable[..., Any]) -> APIRouter:
@@ -37,16 +38,23 @@ def discovery_router(archive: Archive, clock: Clock, authenticate: Callable[...,
     @router.get("/runs", summary="Published runs, newest first", dependencies=[key])
     def runs(page: Annotated[wire.RunPage, Query()]) -> wire.RunsOut:
         now = clock.now()
-        since = wire.aware(page.since) or _FIRST
-        found = archive.runs.between(issue_from=since, issue_until=now, as_of=now)[::-1]
-        first = _after(page.cursor, [run.run_id for run in found])
-        rows = [run_out(run) for run in found[first : first + page.limit]]
-        more = first + page.limit < len(found)
-        return wire.RunsOut(runs=rows, next_cursor=rows[-1].run_id if more and rows else None)
+        after = _find_run(archive, page.cursor, now) if page.cursor else None
+        found = archive.runs.page(as_of=now, since=wire.aware(page.since), after=after, limit=page.limit + 1)
+        rows = [run_out(run) for run in found[: page.limit]]
+        return wire.RunsOut(runs=rows, next_cursor=rows[-1].run_id if len(found) > page.limit else None)
 
     @router.get("/runs/latest", summary="The newest run", dependencies=[key])
-    def latest_run(nothing: Annotated[wire.Nothing, Query()]) -> wire.RunOut:  # noqa: ARG001
-        return run_out(archive.runs.newest(as_of=clock.now()))
+    def latest_run(asked: Annotated[wire.LatestRun, Query()]) -> wire.RunOut:
+        now = clock.now()
+        if not asked.min_lead_hours:
+            return run_out(archive.runs.newest(as_of=now))
+        for run in archive.runs.page(as_of=now, limit=_LATEST):
+            if archive.runs.open(run).lead_hours[-1] >= asked.min_lead_hours:
+                return run_out(run)
+        raise NoRunError(
+            f"none of the newest {_LATEST} runs reaches {asked.min_lead_hours} h ahead",
+            hint="GET /v1/models says how far they reach",
+        )
 
     @router.get("/status", summary="How fresh everything is", dependencies=[key])
     def status(nothing: Annotated[wire.Nothing, Query()]) -> wire.StatusOut:  # noqa: ARG001
@@ -57,7 +65,7 @@ def discovery_router(archive: Archive, clock: Clock, authenticate: Callable[...,
             sandbox=state.is_sandbox,
             newest_run=None if state.newest_run is None else run_out(state.newest_run),
             run_age_hours=None if state.run_age_hours is None else round(state.run_age_hours, 2),
-            sources=[_source(source) for source in state.sources],
+            sources=[source_out(source) for source in state.sources],
         )
 
     return router
@@ -76,13 +84,17 @@ def run_out(run: Run) -> wire.RunOut:
     )
 
 
-def _after(cursor: str, run_ids: list[str]) -> int:
-    """Where a list goes on. A cursor that is not in it must not begin it anew: the caller would never come to an end."""
-    if cursor and cursor not in run_ids:
+def _find_run(archive: Archive, cursor: str, now: datetime) -> Run:
+    """Where a list goes on. A cursor that is none must not begin it anew: the caller would never come to an end."""
+    try:
+        run = archive.runs.find(cursor)
+    except UnknownNameError:
+        run = None
+    if run is None or run.published_at > now:
         raise InvalidValueError(
             f"cursor {cursor!r} is not in this list", hint="give next_cursor of the answer before, and the same since"
         )
-    return run_ids.index(cursor) + 1 if cursor else 0
+    return run
 
 
 def _variable(variable: Variable) -> wire.VariableOut:
@@ -105,7 +117,8 @@ def _variable(variable: Variable) -> wire.VariableOut:
     )
 
 
-def _source(source: SourceFreshness) -> wire.SourceStatusOut:
+def source_out(source: SourceFreshness) -> wire.SourceStatusOut:
+    """How fresh a source is, in the words of the wire."""
     newest = source.newest
     return wire.SourceStatusOut(
         source=source.spec.source_id,

@@ -38,7 +38,7 @@ class Freshness:
 
 def read_freshness(archive: Archive, now: datetime) -> Freshness:
     """Ask the archive how fresh everything is."""
-    sources = tuple(_source(archive, spec, now) for spec in archive.sources.all())
+    sources = tuple(read_source(archive, spec, now) for spec in archive.sources.all())
     try:
         newest = archive.runs.newest(as_of=now)
     except NoRunError:
@@ -51,7 +51,8 @@ def read_freshness(archive: Archive, now: datetime) -> Freshness:
     return Freshness(now, status, newest, age.total_seconds() / 3600, is_sandbox, sources)
 
 
-def _source(archive: Archive, spec: SourceSpec, now: datetime) -> SourceFreshness:
+def read_source(archive: Archive, spec: SourceSpec, now: datetime) -> SourceFreshness:
+    """How fresh one source is."""
     newest = archive.cycles.newest(spec.source_id, as_of=now, max_age=_ANY_AGE)
     if newest is None:
         return SourceFreshness(spec, None, None, overdue=True)

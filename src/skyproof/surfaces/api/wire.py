@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from skyproof.domain.times import require_utc
+
+_INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 
 
 class Page(BaseModel):
@@ -19,10 +22,35 @@ class Page(BaseModel):
     cursor: Annotated[str, Field(max_length=100, description="next_cursor of the answer before.")] = ""
 
 
-class RunPage(Page):
+def _require_instant(text: Any) -> Any:
+    """Only what looks like an instant: pydantic takes numbers for seconds since 1970."""
+    if isinstance(text, str) and not _INSTANT.match(text):
+        raise ValueError("is no instant; write it like 2026-01-31T06:00:00Z")
+    return text
+
+
+class ModelChoice(BaseModel):
+    """Which model is meant."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: Annotated[Literal["skyproof", "best_match"], Field(description="There is one.")] = "skyproof"
+
+
+class RunPage(Page, ModelChoice):
     """Which runs are wanted."""
 
-    since: Annotated[datetime | None, Field(description="Runs issued at or after this instant (UTC).")] = None
+    since: Annotated[
+        datetime | None,
+        BeforeValidator(_require_instant),
+        Field(description="Runs issued at or after this instant (UTC)."),
+    ] = None
+
+
+class LatestRun(ModelChoice):
+    """How far the newest run must reach."""
+
+    min_lead_hours: Annotated[int, Field(ge=0, le=1000, description="Hours it must reach ahead of its init time.")] = 0
 
 
 class Nothing(BaseModel):

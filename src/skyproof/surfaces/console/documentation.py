@@ -43,6 +43,7 @@ def _parameters(operation: dict[str, Any]) -> list[dict[str, str]]:
     rows = []
     for parameter in operation.get("parameters", ()):
         schema = parameter.get("schema", {})
+        choices = schema.get("enum", schema.get("items", {}).get("enum", ()))
         example = parameter.get("example", "")
         rows.append(
             {
@@ -50,8 +51,8 @@ def _parameters(operation: dict[str, Any]) -> list[dict[str, str]]:
                 "place": parameter["in"],
                 "required": "required" if parameter.get("required") else "",
                 "default": str(schema.get("default", "")),
-                "choices": ", ".join(map(str, schema.get("enum", ()))),
-                "example": ",".join(example) if isinstance(example, list) else str(example),
+                "choices": ", ".join(map(str, choices)),
+                "example": ",".join(map(str, example)) if isinstance(example, list) else str(example),
                 "help": parameter.get("description") or schema.get("description", ""),
             }
         )
