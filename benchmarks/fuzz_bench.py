@@ -29,6 +29,7 @@ def main() -> int:
                 "--config-file", str(ROOT / "tests/surfaces/api/schemathesis.toml"), "run", f"{address}/openapi.json",
                 "--max-examples", str(options.examples), "--seed", str(options.seed), "--workers", "1",
                 "--header", f"Authorization: Bearer {served.tokens['acme']}", "--generation-database", "none",
+                "--exclude-path-regex", "^/v1/keys",  # it would revoke its own
             ]  # fmt: skip
             done = subprocess.run(command, cwd=folder, check=False)
         print(f"{archive.deliveries.count()} receipts")

@@ -36,9 +36,11 @@ def test_schemathesis_finds_nothing(own, tmp_path, seed):
             sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "--config-file", CONFIG, "run",
             f"{address}/openapi.json", "--max-examples", str(EXAMPLES), "--seed", str(seed), "--workers", "1", "--no-color",
             "--header", f"Authorization: Bearer {own.tokens['acme']}", "--generation-database", "none",
+            "--exclude-path-regex", "^/v1/keys",  # it would revoke its own
         ]  # fmt: skip
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    said = "\n".join(line[:500] for line in done.stdout.splitlines())
+    assert done.returncode == 0, said[-8000:] + done.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ Draw = Callable[[Run, Sequence[str], int], Scenarios]
 #: Values in one answer: places x columns x steps.
 MOST_VALUES = 2_000_000
 #: Numbers drawn for one answer: members x variables x places x leads of the run.
-MOST_DRAWN = 20_000_000
+MOST_DRAWN = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)

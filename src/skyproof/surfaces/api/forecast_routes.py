@@ -5,8 +5,10 @@ No forecast leaves before its receipt is durable. A 304 and a HEAD carry none, a
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -30,6 +32,7 @@ from skyproof.surfaces.api.problems import error_problem, faults_problem
 
 _REMEMBERED_REQUESTS = 8192
 _LONGEST_REMEMBERED = 2000
+_DRAWN_AT_ONCE = 2
 _UNCHANGING = "private, max-age=31536000, immutable"
 _REVALIDATE = "private, max-age=60"
 _VARY = "Authorization, X-API-Key"
@@ -45,6 +48,8 @@ class ForecastRoutes:
     authenticator: Authenticator
     writer: ReceiptWriter
     parsed: OrderedDict[bytes, ForecastRequest]
+    #: Scenarios take memory and a processor: few are drawn at a time, the others wait in line and hold no thread.
+    drawing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_DRAWN_AT_ONCE))
 
     async def forecast(self, request: Request) -> Response:
         """Answer a forecast request; a plain route, because this is the one that is asked all day."""
@@ -65,7 +70,11 @@ class ForecastRoutes:
             headers = forecast_headers(question.forecast_id, question.view.run, named=isinstance(asked.run, str))
             if _is_known(request, question.forecast_id):
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-            answer = self.desk.answer(question) if quick else await run_in_threadpool(self.desk.answer, question)
+            if quick:
+                answer = self.desk.answer(question)
+            else:
+                async with self.drawing if asked.needs_members else contextlib.nullcontext():
+                    answer = await run_in_threadpool(self.desk.answer, question)
             if not request.scope.get("is_head"):
                 receipt = make_receipt(answer, key, served_at=now)
                 await self.writer.record_on_loop(receipt, answer.body)
