@@ -68,6 +68,19 @@ def test_a_lead_not_learned_is_answered_as_the_nearest_one() -> None:
     np.testing.assert_array_equal(expert.predict(other, LEVEL_ARRAY), expert.predict(cases, LEVEL_ARRAY))
 
 
+def test_leads_of_which_nothing_was_observed_are_answered_as_the_nearest_group() -> None:
+    cases = with_recent(two_sources())
+    observed = cases.observed.copy()
+    observed[:, 1] = np.nan
+    unknown = with_recent(replace(cases, observed=observed))
+    answer = fitted(unknown).predict(unknown, LEVEL_ARRAY)
+    assert np.isfinite(answer).all()
+    # Told the same at both leads, and no error of either known, both leads get the same.
+    same = {name: np.repeat(values[:, :1], 2, axis=1) for name, values in cases.members.items()}
+    alike = fitted(unknown).predict(replace(unknown, members=same, recent={}), LEVEL_ARRAY)
+    np.testing.assert_array_equal(alike[:, 0], alike[:, 1])
+
+
 def test_it_sleeps_with_few_cases_without_sources_and_for_a_direction() -> None:
     cases = with_recent(two_sources())
     nothing = replace(cases, members={})

@@ -57,10 +57,12 @@ class IsotonicExpert:
         if not any(self._groups) or not cases.members or not len(cases.issue_times):
             return result
         index = _index(cases)
+        learned = [number for number, state in enumerate(self._groups) if state]
         for number, leads in groups_of_leads(self._common, cases.lead_hours):
-            if state := self._groups[number]:
-                fitted = IsotonicDistributions(state["nodes"], state["thresholds"], state["below"])
-                result[:, leads] = isotonic_quantiles(fitted, index[:, leads], levels)
+            # A group of which nothing was observed in time is answered as the one nearest to it.
+            state = self._groups[learned[int(np.argmin(np.abs(np.array(learned) - number)))]]
+            fitted = IsotonicDistributions(state["nodes"], state["thresholds"], state["below"])
+            result[:, leads] = isotonic_quantiles(fitted, index[:, leads], levels)
         return result
 
     def state(self) -> Mapping[str, NDArray[Any]]:
