@@ -18,6 +18,7 @@ from skyproof.stages.deliver.forms import FORMS
 from skyproof.stages.deliver.parameters import PARAMETERS
 from skyproof.surfaces.api import wire
 from skyproof.surfaces.api.app import create_app
+from skyproof.surfaces.api.description import OPEN
 from tests.surfaces.api.served import ACME_SITE, NOW, SECOND_INIT, MovableClock, calling, draft, fill
 
 #: Pages for people and this description itself.
@@ -146,7 +147,7 @@ def test_every_operation_says_who_may_call_it_and_how_it_fails(ask):
     for path, operations in document["paths"].items():
         for operation in operations.values():
             assert operation["summary"]
-            assert operation["security"] == ([{"bearer": []}, {"header": []}] if path.startswith("/v1/") else [])
+            assert operation["security"] == ([] if path in OPEN else [{"bearer": []}, {"header": []}])
             for failure in ("4XX", "5XX"):
                 content = operation["responses"][failure]["content"]["application/problem+json"]
                 assert content["schema"] == {"$ref": "#/components/schemas/ProblemOut"}

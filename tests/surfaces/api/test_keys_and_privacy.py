@@ -12,13 +12,40 @@ from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
 from tests.surfaces.api.served import ACME_SITE, BOLT_SITE, LIFETIME, NOW, Caller, MovableClock, calling, fill
 
-OPEN = ("/healthz", "/readyz", "/openapi.json", "/docs", "/console.css", "/llms.txt", "/.well-known/api-catalog")
+OPEN = (
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/docs",
+    "/console.css",
+    "/llms.txt",
+    "/.well-known/api-catalog",
+    "/edr",
+    "/edr/conformance",
+)
 #: What stands in an address for a name.
-NAMES = {"{delivered}": "{forecast_id}", "/skyproof": "/{model}", "/alba": "/{source}"}
+NAMES = {
+    "{delivered}": "{forecast_id}",
+    "models/skyproof": "models/{model}",
+    "/alba": "/{source}",
+    "collections/skyproof": "collections/{collection}",
+    "/2025-03-30T00:00Z": "/{instance}",
+    "/zurich": "/{location}",
+}
 GUARDED = (
     "/v1/forecast?site=zurich&hourly=temperature_2m", "/v1/forecasts/{delivered}", "/v1/sites", "/v1/variables", "/v1/runs",
     "/v1/runs/latest", "/v1/status", "/v1/keys", "/v1/usage", "/v1/audit", "/v1/portfolios", "/v1/webhooks", "/v1/events",
     "/v1/models", "/v1/models/skyproof", "/v1/models/skyproof/versions", "/v1/sources", "/v1/sources/alba",
+    "/edr/collections",
+    *(
+        f"/edr/collections/skyproof{instance}{rest}"
+        for instance in ("", "/instances/2025-03-30T00:00Z")
+        for rest in (
+            "", "/locations", "/locations/zurich", "/position?coords=POINT(8 47)", "/area?coords=POLYGON((8 47,9 47,9 48,8 48))",
+            "/trajectory?coords=LINESTRINGM(8 47 1743336000,8.5 47.3 1743357600)",
+        )
+    ),
+    "/edr/collections/skyproof/instances",
 )  # fmt: skip
 STRANGER = "sp_live_0123456789abcdef_" + "0" * 64
 

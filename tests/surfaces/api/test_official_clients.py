@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,10 +18,10 @@ import pytest
 import requests
 from openmeteo_requests.Client import OpenMeteoRequestsError
 
+from tests.surfaces.api.conftest import CLIENTS
 from tests.surfaces.api.served import Served
 from tests.surfaces.api.serving import serving
 
-CLIENTS = Path(__file__).parents[2] / "clients"
 ASKED = {
     "latitude": [47.38, 47.0],
     "longitude": [8.54, 8.0],
@@ -52,30 +50,6 @@ def plain(address: str, served: Served) -> Callable[..., Any]:
             return json.load(answer)
 
     return ask
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """Runs a script of ``tests/clients`` beside the packages it needs; skips where they cannot be had."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("clients")
-    for path in CLIENTS.iterdir():
-        shutil.copy(path, folder)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=0"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
-    if done.returncode:
-        pytest.skip(f"the packages cannot be had: {done.stderr.strip()[-200:]}")
-
-    def run(script: str, *arguments: str, given: str = "") -> Any:
-        environment = {"PATH": os.environ["PATH"], "NODE_PATH": str(folder / "node_modules")}
-        done = subprocess.run(
-            ["node", script, *arguments], cwd=folder, capture_output=True, text=True, input=given, timeout=60, env=environment,
-            check=True,
-        )  # fmt: skip
-        return json.loads(done.stdout)
-
-    return run
 
 
 @pytest.fixture(scope="module")

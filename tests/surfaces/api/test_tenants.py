@@ -9,6 +9,7 @@ import pytest
 
 from skyproof.archive.archive import Archive
 from skyproof.domain.notices import Notice
+from skyproof.surfaces.api.description import OPEN
 from tests.surfaces.api.served import ACME_SITE, NOW, Caller, calling, fill
 
 SITE = {"name": "Acme's yard", "latitude": 47.1, "longitude": 8.1, "elevation": 450.0}
@@ -27,6 +28,15 @@ BODIES: dict[tuple[str, str], Any] = {
 }
 #: Parameters without which an address answers nothing.
 QUERIES = {
+    **{
+        f"/edr/collections/{{collection}}{instance}/{query}": f"?coords={coords}"
+        for instance in ("", "/instances/{instance}")
+        for query, coords in (
+            ("position", "POINT(8 47)"),
+            ("area", "POLYGON((7 46,9 46,9 48,7 48))"),
+            ("trajectory", "LINESTRING(8 47,8.5 47.3)&datetime=2025-03-30T12:00Z"),
+        )
+    },
     "/v1/forecast": "?site=acme-roof&hourly=temperature_2m",
     "/v1/sites/{site_id}/observations": "?variable=temperature_2m&start=2025-03-29T00:00Z&end=2025-03-30T00:00Z",
     "/v1/portfolios/{portfolio_id}/forecast": "?hourly=temperature_2m",
@@ -34,7 +44,7 @@ QUERIES = {
 
 
 #: Names in addresses of what everyone may see.
-PUBLIC = {"model": "skyproof", "source": "alba"}
+PUBLIC = {"model": "skyproof", "source": "alba", "collection": "skyproof", "instance": "2025-03-30T00:00Z"}
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +66,7 @@ def acmes(ask: Caller, archive: Archive) -> dict[str, str]:
     hook = ask.post("/v1/webhooks", {"url": "https://93.184.216.34/acme", "events": ["run.late"]}).json()["webhook"]
     archive.notices.add([Notice("evt_1", "acme", "run.late", NOW, {"cause": "acme alone"})], now=NOW)
     return {
+        "location": "acme-roof",
         "forecast_id": ask.forecast({"site": "acme-roof"}).json()["meta"]["forecast_id"],
         "key_id": ask.post("/v1/keys", {"scopes": ["forecast:read"]}).json()["key_id"],
         "site_id": ask.post("/v1/sites", SITE).json()["site"],
@@ -68,7 +79,7 @@ def acmes(ask: Caller, archive: Archive) -> dict[str, str]:
 def addresses(ask: Caller) -> list[tuple[str, str]]:
     """Every guarded method and address of the description."""
     paths = ask("/openapi.json", key=None).json()["paths"]
-    return [(m.upper(), path) for path, operations in paths.items() for m in operations if path.startswith("/v1/")]
+    return [(m.upper(), path) for path, operations in paths.items() for m in operations if path not in OPEN]
 
 
 def is_owned(path: str, acmes: dict[str, str]) -> bool:

@@ -36,13 +36,16 @@ def render_coverage(content: Content) -> bytes:
         for block in content.places[0].blocks
         for name, column in zip(block.heads.names, block.heads.columns, strict=True)
     }
-    coverages = [_coverage(answer, block) for answer in content.places for block in answer.blocks]
+    if content.request.instants:
+        coverages = [_trajectory(content)]
+    else:
+        coverages = [_coverage(answer, block) for answer in content.places for block in answer.blocks]
     described: dict[str, Any] = {
         "parameters": describe_parameters(list(heads.values())),
         **describe_groups([block.heads for block in content.places[0].blocks]),
         "skyproof:meta": origin(content),
     }
-    if len(coverages) == 1:
+    if len(coverages) == 1 and not content.request.is_area:
         return orjson.dumps({**coverages[0], **described})
     collection = {"type": "CoverageCollection", "domainType": "PointSeries", "coverages": coverages, **described}
     return orjson.dumps(collection)
@@ -114,6 +117,33 @@ def _coverage(answer: PlaceAnswer, block: Block) -> dict[str, Any]:
     if block.columns.missing:
         coverage["skyproof:nullReasons"] = block.columns.missing
     return coverage
+
+
+def _trajectory(content: Content) -> dict[str, Any]:
+    """One coverage along the places, each at its instant."""
+    answers = content.places
+    blocks = [answer.blocks[0] for answer in answers]
+    values = np.concatenate([block.columns.values for block in blocks], axis=1)
+    places = [
+        [text_of(int(block.seconds[0])), answer.found.longitude, answer.found.latitude]
+        for answer, block in zip(answers, blocks, strict=True)
+    ]
+    missing: dict[str, dict[str, str]] = {}
+    for number, block in enumerate(blocks):
+        for name, steps in block.columns.missing.items():
+            missing.setdefault(name, {})[str(number)] = steps["0"]
+    coverage: dict[str, Any] = {
+        "type": "Coverage",
+        "domain": {
+            "type": "Domain",
+            "domainType": "Trajectory",
+            "axes": {"composite": {"dataType": "tuple", "coordinates": ["t", "x", "y"], "values": places}},
+            "referencing": [TIME, SPACE],
+        },
+        "ranges": {name: range_of(row, "composite") for name, row in zip(blocks[0].heads.names, values, strict=True)},
+        "skyproof:sites": [answer.found.site.site_id for answer in answers],
+    }
+    return {**coverage, "skyproof:nullReasons": missing} if missing else coverage
 
 
 def _parameter(column: Column) -> dict[str, Any]:

@@ -41,7 +41,9 @@ class Place:
 class ForecastRequest:
     """A valid question. ``canonical`` says all that shapes the answer; which run answers it is chosen apart.
 
-    ``start`` and ``end`` are aware, or naive where they mean local time. ``units`` maps dimensions to unit codes.
+    ``start`` and ``end`` are aware, or naive where they mean local time. ``units`` maps dimensions to unit codes. ``only`` keeps
+    some of the columns, all by default; ``instants`` (epoch seconds, one per place) keep of each place its value then.
+    ``is_area`` makes a collection even of one place.
     """
 
     places: tuple[Place, ...]
@@ -62,6 +64,9 @@ class ForecastRequest:
     start: datetime | None = None
     end: datetime | None = None
     form: str = "json"
+    only: tuple[str, ...] = ()
+    instants: tuple[int, ...] = ()
+    is_area: bool = False
     canonical: str = field(init=False, default="")
     #: What names the plan of columns and the time axis of this request.
     plan_key: str = field(init=False, default="")
@@ -112,7 +117,10 @@ def _canonical(request: ForecastRequest) -> str:
         "exceedance": ",".join(threshold.text for threshold in request.thresholds),
         "format": request.form,
         "hourly": ",".join(request.variables),
+        "area": "true" if request.is_area else "",
+        "instants": ",".join(map(str, request.instants)),
         "members": request.members or "",
+        "only": ",".join(request.only),
         "provenance": request.provenance,
         "quantiles": ",".join(f"{level:g}" for level in request.levels),
         "timeformat": request.timeformat,

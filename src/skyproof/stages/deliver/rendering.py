@@ -15,6 +15,7 @@ from skyproof.domain.scenarios import Scenarios
 from skyproof.domain.times import Instants, to_datetime64
 from skyproof.stages.deliver.answers import Answer, Block, Content, PlaceAnswer, Question
 from skyproof.stages.deliver.columns import ValueDigest, make_columns
+from skyproof.stages.deliver.cuts import choose_columns, value_at
 from skyproof.stages.deliver.days import MEMBERS, SiteMembers, make_day_axis, make_days
 from skyproof.stages.deliver.forms import FORMS
 from skyproof.stages.deliver.plans import Plan
@@ -73,8 +74,12 @@ def render(question: Question, plan: Plan, axis_of: Callable[[str], TimeAxis], d
                 hint="ask for fewer places, variables, quantiles, members or hours at a time",
             )
     drawn = _draw(question, draw) if request.needs_members else None
-    for found, axis in zip(question.places, axes, strict=True):
+    for number, (found, axis) in enumerate(zip(question.places, axes, strict=True)):
         blocks = _blocks(question, plan, found.site.site_id, axis, drawn)
+        if request.only:
+            blocks = tuple(choose_columns(block, request.only) for block in blocks)
+        if request.instants:
+            blocks = tuple(value_at(block, request.instants[number], view.step_hours) for block in blocks)
         for block in blocks:
             digest.add(found.site.site_id, block.heads.names, block.seconds, block.columns)
         places.append(PlaceAnswer(found, axis, blocks))

@@ -35,6 +35,7 @@ from skyproof.surfaces.api.bodies import BodyFaultsError, MediaTypeError
 from skyproof.surfaces.api.catalogue_routes import catalogue_router
 from skyproof.surfaces.api.description import describe
 from skyproof.surfaces.api.discovery_routes import discovery_router
+from skyproof.surfaces.api.edr_routes import edr_router
 from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
@@ -116,6 +117,7 @@ def create_app(
     app.include_router(site_router(archive, clock, authenticator))
     app.include_router(portfolio_router(archive, clock, authenticator, writer))
     app.include_router(push_router(archive, clock, authenticator, pusher))
+    app.include_router(edr_router(forecasts))
     _add_health(app, archive, clock)
     _add_description(app)
     add_styles(app)

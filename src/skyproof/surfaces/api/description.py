@@ -10,6 +10,8 @@ from fastapi.openapi.utils import get_openapi
 from skyproof.surfaces.api import account_wire, place_wire, problems, push_wire, wire
 from skyproof.surfaces.api.forecast_description import FORECAST_SCHEMAS, forecast_operation
 
+#: Addresses that need no key.
+OPEN = frozenset({"/healthz", "/readyz", "/edr", "/edr/conformance"})
 _PROBLEM_REFERENCE = {"$ref": "#/components/schemas/ProblemOut"}
 _ABOUT = (
     "Calibrated probabilistic forecasts for registered places, in Open-Meteo's words. Every answer has a forecast_id, "
@@ -46,4 +48,4 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     responses.pop("422", None)
     responses["4XX"] = {"description": "The request is wrong, or opens nothing", "content": content}
     responses["5XX"] = {"description": "Our fault", "content": content}
-    operation["security"] = [{"bearer": []}, {"header": []}] if path.startswith("/v1/") else []
+    operation["security"] = [] if path in OPEN else [{"bearer": []}, {"header": []}]

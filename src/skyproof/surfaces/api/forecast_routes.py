@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from email.utils import format_datetime
 from http import HTTPStatus
 from urllib.parse import parse_qsl
@@ -54,33 +55,42 @@ class ForecastRoutes:
     async def forecast(self, request: Request) -> Response:
         """Answer a forecast request; a plain route, because this is the one that is asked all day."""
         # Open-Meteo's clients take everything but 400 and 429 for data.
-        request.scope["plain_400"] = b"format=flatbuffers" in request.scope["query_string"]
+        if b"format=flatbuffers" in request.scope["query_string"]:
+            request.scope["as_400"] = (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.NOT_FOUND)
         try:
             now = self.clock.now()
             key = await self.authenticator.check(request, now)
             asked = self._parse(request)
             if not isinstance(asked, ForecastRequest):
                 return faults_problem(request, asked)
-            # Only what asks the database or renders many places goes to another thread.
-            quick = self.desk.is_quick(key.customer_id, asked)
-            if quick:
-                question = self.desk.ask(key.customer_id, asked, now=now)
-            else:
-                question = await run_in_threadpool(self.desk.ask, key.customer_id, asked, now=now)
-            headers = forecast_headers(question.forecast_id, question.view.run, named=isinstance(asked.run, str))
-            if _is_known(request, question.forecast_id):
-                return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-            if quick:
-                answer = self.desk.answer(question)
-            else:
-                async with self.drawing if asked.needs_members else contextlib.nullcontext():
-                    answer = await run_in_threadpool(self.desk.answer, question)
-            if not request.scope.get("is_head"):
-                receipt = make_receipt(answer, key, served_at=now)
-                await self.writer.record_on_loop(receipt, answer.body)
-            return Response(answer.body, headers={**headers, "content-type": answer.media_type})
+            return await self.respond(request, key, asked, now=now)
         except SkyproofError as error:
             return error_problem(request, error)
+
+    async def respond(self, request: Request, key: ApiKey, asked: ForecastRequest, *, now: datetime) -> Response:
+        """The answer to a valid request of the holder of ``key``; its receipt is durable before it is returned.
+
+        Raises:
+            SkyproofError: there is no answer.
+        """
+        # Only what asks the database or renders many places goes to another thread.
+        quick = self.desk.is_quick(key.customer_id, asked)
+        if quick:
+            question = self.desk.ask(key.customer_id, asked, now=now)
+        else:
+            question = await run_in_threadpool(self.desk.ask, key.customer_id, asked, now=now)
+        headers = forecast_headers(question.forecast_id, question.view.run, named=isinstance(asked.run, str))
+        if _is_known(request, question.forecast_id):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        if quick:
+            answer = self.desk.answer(question)
+        else:
+            async with self.drawing if asked.needs_members else contextlib.nullcontext():
+                answer = await run_in_threadpool(self.desk.answer, question)
+        if not request.scope.get("is_head"):
+            receipt = make_receipt(answer, key, served_at=now)
+            await self.writer.record_on_loop(receipt, answer.body)
+        return Response(answer.body, headers={**headers, "content-type": answer.media_type})
 
     async def delivered(self, request: Request, forecast_id: str, key: ApiKey) -> Response:
         """The exact bytes of an earlier answer to this customer."""

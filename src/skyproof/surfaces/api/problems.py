@@ -1,8 +1,8 @@
 """One shape for everything that can go wrong: problem+json (RFC 9457) with a stable code, a hint and the request's id.
 
 ``type`` is an address on this server that explains the code; ``error`` and ``reason`` are what Open-Meteo's clients look for, and
-only where the status is 400 (``scope["plain_400"]``). Nothing of the inside leaks: errors of the store and of
-ourselves are told in fixed words and logged whole.
+only where the status is 400 (``scope["as_400"]`` lists what becomes that). Nothing of the inside leaks: errors of the store
+and of ourselves are told in fixed words and logged whole.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def problem(
     """A problem as a response. ``status`` replaces the code's own where one code has several."""
     known = BY_CODE[code]
     status = status or known.status
-    if request.scope.get("plain_400") and status in (HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.NOT_FOUND):
+    if status in request.scope.get("as_400", ()):
         status = HTTPStatus.BAD_REQUEST
     body = {
         "type": f"/docs#problem-{known.code}",
