@@ -164,6 +164,16 @@ def check_examples(root: Path) -> Iterator[str]:
             yield f"src/skyproof/surfaces/cli: {name} --help shows no example, give it an epilog"
 
 
+def check_contract(root: Path) -> Iterator[str]:
+    """What the wire means is what was promised, unless a new major version says otherwise."""
+    if root != ROOT:
+        return
+    sys.path.insert(0, str(root / "tools"))
+    from api_contract import faults  # noqa: PLC0415
+
+    yield from faults()
+
+
 CHECKS: tuple[Callable[[Path], Iterator[str]], ...] = (
     check_wanted_files,
     check_lengths,
@@ -176,6 +186,7 @@ CHECKS: tuple[Callable[[Path], Iterator[str]], ...] = (
     check_stages,
     check_reference,
     check_examples,
+    check_contract,
 )
 
 

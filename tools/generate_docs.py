@@ -1,6 +1,7 @@
 """Writes docs/reference from the code, and how-to pages' snippets of protocols; ``--check`` only compares.
 
-What can go stale is generated: commands from their ``--help``, settings, errors, protocols, the API, statistics, variables.
+What can go stale is generated: commands from their ``--help``, settings, errors, protocols, the API and its semantic
+contract, statistics, variables.
 """
 
 from __future__ import annotations
@@ -286,7 +287,9 @@ def main() -> int:
         temporary = target.with_suffix(".tmp")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, target)
-    return 0
+    from api_contract import write  # noqa: PLC0415 it lies beside this file, which tests load by path
+
+    return write()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from skyproof.archive.audit import Audit
 from skyproof.archive.checkpoints import Checkpoints
+from skyproof.archive.corrigenda import Corrigenda
 from skyproof.archive.customers import Customers
 from skyproof.archive.cycles import Cycles
 from skyproof.archive.database import Database
@@ -62,6 +63,7 @@ class Archive:
         self.scores = Scores(database, objects)
         self.deliveries = Deliveries(database)
         self.events = Events(database)
+        self.corrigenda = Corrigenda(database)
         self.notices = Notices(database)
         self.webhooks = Webhooks(database, self.notices)
         self.portfolios = Portfolios(database)

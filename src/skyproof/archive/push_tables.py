@@ -51,3 +51,17 @@ pushes = sa.Table(
     sa.Index(None, "state", "due_at"),
     sa.Index(None, "webhook_id", "delivery_id"),
 )
+
+corrigenda = sa.Table(
+    "corrigenda",
+    metadata,
+    sa.Column("sequence", sa.Integer, primary_key=True),
+    sa.Column("corrigendum_id", sa.Text, nullable=False, unique=True),
+    make_column("published_at", Instant),
+    make_column("title", sa.Text),
+    make_column("text", sa.Text),
+    make_column("run_ids", CanonicalJson),
+    make_column("variables", CanonicalJson),
+    make_column("issued_from", Instant, null=True),
+    make_column("issued_until", Instant, null=True),
+)

@@ -15,6 +15,7 @@ NOTICE_KINDS: dict[str, str] = {
     "run.late": "the run of a nominal issue time is not there when it should be",
     "run.degraded": "a run had to do without sources that the one before had",
     "run.recovered": "a run has all its sources again, or the run that was late is there",
+    "corrigendum.published": "something that was delivered was found wrong",
 }
 PushState = Literal["pending", "delivered", "dead"]
 

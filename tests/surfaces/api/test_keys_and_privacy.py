@@ -46,6 +46,7 @@ GUARDED = (
         )
     ),
     "/edr/collections/skyproof/instances",
+    "/v1/corrigenda", "/v1/changelog",
 )  # fmt: skip
 STRANGER = "sp_live_0123456789abcdef_" + "0" * 64
 

@@ -32,7 +32,7 @@ def test_every_command_of_the_product_is_there():
     life = (
         "demo", "bench", "ingest", "learn", "forecast", "backtest", "verify", "scorecard", "scenarios", "derive", "serve",
     )  # fmt: skip
-    names = (*life, "site", "customer", "key", "source", "release", "doctor")
+    names = (*life, "site", "customer", "key", "source", "release", "corrigendum", "doctor")
     assert {words[0] for words in TREE if words} == set(names)
 
 

@@ -40,6 +40,8 @@ from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
 from skyproof.surfaces.api.guides import API_CATALOG, write_llms_text
+from skyproof.surfaces.api.lifecycle import API_VERSION, DEPRECATIONS, Deprecation
+from skyproof.surfaces.api.news_routes import news_router
 from skyproof.surfaces.api.portfolio_routes import portfolio_router
 from skyproof.surfaces.api.push_routes import push_router
 from skyproof.surfaces.api.site_routes import site_router
@@ -64,6 +66,7 @@ def create_app(
     plans: Mapping[str, Plan] = PLANS,
     wall: Callable[[], float] = time.time,
     pusher: Pusher | None = None,
+    deprecations: tuple[Deprecation, ...] = DEPRECATIONS,
 ) -> Front:
     """Make the ASGI application.
 
@@ -79,6 +82,7 @@ def create_app(
         plans: what customers may ask for, by the name of their plan.
         wall: the machine's clock in seconds since 1970, by which requests are counted.
         pusher: tells customers what happens; by default webhooks are kept, and nothing is pushed.
+        deprecations: what goes away.
     """
     pusher = pusher or idle_pusher(archive, clock)
     meter = Meter(archive.usage, plans=plans, wall=wall)
@@ -118,12 +122,18 @@ def create_app(
     app.include_router(portfolio_router(archive, clock, authenticator, writer))
     app.include_router(push_router(archive, clock, authenticator, pusher))
     app.include_router(edr_router(forecasts))
+    app.include_router(news_router(archive, clock, authenticator, deprecations))
     _add_health(app, archive, clock)
-    _add_description(app)
+    _add_description(app, deprecations)
     add_styles(app)
     if console:
         add_console(app, archive, clock, claim=claim)
-    return Front(app, quick={_FORECAST: forecasts.forecast}, express={_FORECAST: Express(forecasts)})
+    return Front(
+        app,
+        quick={_FORECAST: forecasts.forecast},
+        express={_FORECAST: Express(forecasts)},
+        deprecations=deprecations,
+    )
 
 
 def _add_delivered(app: FastAPI, forecasts: ForecastRoutes, authenticator: Authenticator) -> None:
@@ -147,18 +157,18 @@ def _add_health(app: FastAPI, archive: Archive, clock: Clock) -> None:
         return wire.HealthOut(status="ready")
 
 
-def _add_description(app: FastAPI) -> None:
+def _add_description(app: FastAPI, deprecations: tuple[Deprecation, ...]) -> None:
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> dict[str, Any]:
-        return describe(app, __version__)
+        return describe(app, API_VERSION, deprecations)
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(render_documentation(describe(app, __version__), problems.CODES))
+        return HTMLResponse(render_documentation(describe(app, API_VERSION, deprecations), problems.CODES))
 
     @app.get("/llms.txt", include_in_schema=False)
     async def llms_text() -> PlainTextResponse:
-        return PlainTextResponse(write_llms_text(describe(app, __version__)))
+        return PlainTextResponse(write_llms_text(describe(app, API_VERSION, deprecations)))
 
     @app.get("/.well-known/api-catalog", include_in_schema=False)
     async def catalog() -> JSONResponse:

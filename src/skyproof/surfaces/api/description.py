@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -9,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from skyproof.surfaces.api import account_wire, place_wire, problems, push_wire, wire
 from skyproof.surfaces.api.forecast_description import FORECAST_SCHEMAS, forecast_operation
+from skyproof.surfaces.api.lifecycle import Deprecation
 
 #: Addresses that need no key.
 OPEN = frozenset({"/healthz", "/readyz", "/edr", "/edr/conformance"})
@@ -19,8 +21,8 @@ _ABOUT = (
 )
 
 
-def describe(app: FastAPI, version: str) -> dict[str, Any]:
-    """The OpenAPI document of the application."""
+def describe(app: FastAPI, version: str, deprecations: Sequence[Deprecation] = ()) -> dict[str, Any]:
+    """The OpenAPI document of the application; what goes away is marked in it."""
     if app.openapi_schema is None:
         document = get_openapi(title="Skyproof", version=version, description=_ABOUT, routes=app.routes)
         components = document.setdefault("components", {})
@@ -37,6 +39,8 @@ def describe(app: FastAPI, version: str) -> dict[str, Any]:
         for path, operations in document["paths"].items():
             for operation in operations.values():
                 _complete(path, operation)
+        for each in deprecations:
+            _mark(document, each)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -49,3 +53,11 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     responses["4XX"] = {"description": "The request is wrong, or opens nothing", "content": content}
     responses["5XX"] = {"description": "Our fault", "content": content}
     operation["security"] = [] if path in OPEN else [{"bearer": []}, {"header": []}]
+
+
+def _mark(document: dict[str, Any], deprecation: Deprecation) -> None:
+    operation = document["paths"][deprecation.path][deprecation.method.lower()]
+    marked = operation
+    if deprecation.parameter:
+        marked = next(each for each in operation["parameters"] if each["name"] == deprecation.parameter)
+    marked["deprecated"] = True

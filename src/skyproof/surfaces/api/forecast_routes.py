@@ -36,6 +36,8 @@ _LONGEST_REMEMBERED = 2000
 _DRAWN_AT_ONCE = 2
 _UNCHANGING = "private, max-age=31536000, immutable"
 _REVALIDATE = "private, max-age=60"
+#: A forecast never changes; what is found wrong about it later stands there.
+_RELATED = '</v1/corrigenda>; rel="related"'
 _VARY = "Authorization, X-API-Key"
 
 
@@ -140,6 +142,7 @@ def forecast_headers(forecast_id: str, run: Run, *, named: bool = False) -> dict
         "Cache-Control": _UNCHANGING if named else _REVALIDATE,
         "Vary": _VARY,
         "Forecast-Regime": run.regime.regime_id,
+        "Link": _RELATED,
     }
 
 

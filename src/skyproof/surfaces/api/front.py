@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skyproof.surfaces.api.express import Express, RawHeaders
+from skyproof.surfaces.api.lifecycle import Deprecation, deprecation_headers
 from skyproof.surfaces.api.problems import on_unexpected_error, problem
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -40,7 +41,12 @@ class Front:
     """Wraps the application."""
 
     def __init__(
-        self, app: ASGIApp, *, quick: Mapping[str, Endpoint] | None = None, express: Mapping[str, Express] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        quick: Mapping[str, Endpoint] | None = None,
+        express: Mapping[str, Express] | None = None,
+        deprecations: tuple[Deprecation, ...] = (),
     ) -> None:
         """Wrap ``app``.
 
@@ -48,7 +54,9 @@ class Front:
             app: answers what nothing below does.
             quick: GET of such a path goes straight to its endpoint, past the layers of the framework.
             express: GET of such a path is given again, if it can be.
+            deprecations: what goes away; answers that it concerns say so.
         """
+        self._deprecations = deprecations
         self.app = app
         self._quick = quick or {}
         self._express = express or {}
@@ -66,7 +74,7 @@ class Front:
             scope = {**scope, "method": "GET"}
         scope["is_head"] = is_head
         # Headers that whoever answers wants to add to the answer, errors included.
-        added: list[tuple[bytes, bytes]] = []
+        added = self._deprecated(scope) if self._deprecations else []
         scope["added_headers"] = added
         started = ended = False
 
@@ -87,7 +95,7 @@ class Front:
             await response(scope, receive, send_on)
             return
         try:
-            if express is not None and await express(scope, send, _common_headers(request_id)):
+            if express is not None and await express(scope, send, (*added, *_common_headers(request_id))):
                 return
             endpoint = self._quick.get(scope["path"]) if scope["method"] == "GET" else None
             if endpoint is None:
@@ -103,6 +111,9 @@ class Front:
                 raise
             response = await on_unexpected_error(Request(scope), error)
             await response(scope, receive, send_on)
+
+    def _deprecated(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        return [*deprecation_headers(self._deprecations, scope["method"], scope["path"], scope["query_string"])]
 
 
 def _request_id(scope: Scope) -> str:

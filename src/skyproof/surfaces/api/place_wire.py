@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from skyproof.domain.portfolios import MOST_PORTFOLIO_SITES
 from skyproof.stages.deliver.observation_rows import MOST_ROWS
-from skyproof.surfaces.api.wire import Page
+from skyproof.surfaces.api.wire import InstantIn, Page
 
 Name = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Zone = Annotated[str, Field(min_length=1, max_length=60, description="IANA time zone.")]
@@ -106,8 +105,8 @@ class ObservationPage(Page):
     """Which observations are wanted."""
 
     variable: Annotated[str, Field(max_length=60, description="One variable.")]
-    start: Annotated[datetime, Field(description="First valid time, with its zone.")]
-    end: Annotated[datetime, Field(description="Last valid time; at most 31 days later.")]
+    start: Annotated[InstantIn, Field(description="First valid time, with its zone.")]
+    end: Annotated[InstantIn, Field(description="Last valid time; at most 31 days later.")]
     qc: Annotated[Literal["all", "passed", "flagged"], Field(description="Rows by how they passed the checks.")] = "all"
 
 

@@ -29,6 +29,10 @@ def _require_instant(text: Any) -> Any:
     return text
 
 
+#: An instant in a parameter.
+InstantIn = Annotated[datetime, BeforeValidator(_require_instant)]
+
+
 class ModelChoice(BaseModel):
     """Which model is meant."""
 
@@ -40,11 +44,7 @@ class ModelChoice(BaseModel):
 class RunPage(Page, ModelChoice):
     """Which runs are wanted."""
 
-    since: Annotated[
-        datetime | None,
-        BeforeValidator(_require_instant),
-        Field(description="Runs issued at or after this instant (UTC)."),
-    ] = None
+    since: Annotated[InstantIn | None, Field(description="Runs issued at or after this instant (UTC).")] = None
 
 
 class LatestRun(ModelChoice):

@@ -19,7 +19,7 @@ from rich.markup import escape
 from skyproof import __version__
 from skyproof.cycle.settings import DEFAULT_HOME
 from skyproof.domain.errors import AccessError, InputError, NotAvailableError, SkyproofError, StoreError
-from skyproof.surfaces.cli import bench, demo, doctor, registry, runs, scenarios, serve
+from skyproof.surfaces.cli import bench, corrigenda, demo, doctor, registry, runs, scenarios, serve
 from skyproof.surfaces.cli.output import Session
 
 EXIT_CODES: tuple[tuple[type[SkyproofError], int], ...] = (
@@ -70,6 +70,7 @@ bench.add_to(app)
 scenarios.add_to(app)
 serve.add_to(app)
 registry.add_to(app)
+corrigenda.add_to(app)
 doctor.add_to(app)
 
 
