@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.release_content import ReleaseContent
-from skyproof.cycle.experts import make_experts
+from skyproof.cycle.experts import table_experts
 from skyproof.cycle.settings import DEFAULT_HOME
 from skyproof.cycle.wiring import Product, open_product
 from skyproof.domain.cases import Cases
@@ -76,7 +76,7 @@ def ask(cases: Cases, cut: int, *, trees: bool) -> dict[str, Answer]:
         walked = within(cases, guess_quantiles(guess, LEVEL_ARRAY))[cut:]
         answers[FIRST_GUESS] = Answer(walked, time.process_time() - began, 0.0)
     past, late = cases.take(slice(0, cut)), cases.take(slice(cut, None))
-    for expert in make_experts(cases):
+    for expert in table_experts(cases):
         if not trees and not expert.name.startswith(("emos:", "raw:")):
             continue
         began = time.process_time()
@@ -117,7 +117,7 @@ def main() -> None:
     options = parser.parse_args()
     with open_product(options.home) as product:
         release = product.archive.releases.newest(as_of=product.clock.now())
-        content = ReleaseContent.from_bytes(product.archive.releases.content(release))
+        content = product.archive.releases.read(release)
         every = read_cases(product, content)
         cut = int(np.searchsorted(every[0].issue_times, to_datetime64(content.learned_at)))
         published = read_runs(product, content, release.release_id, every[0].take(slice(cut, None)))

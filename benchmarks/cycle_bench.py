@@ -22,8 +22,8 @@ import numpy as np
 from skyproof.archive.archive import Archive
 from skyproof.archive.release_content import ReleaseContent
 from skyproof.cycle.clock import FixedClock
+from skyproof.cycle.experts import source_experts, usual_models
 from skyproof.cycle.forecast_cycle import forecast_cycle
-from skyproof.cycle.plugins import load_models
 from skyproof.cycle.settings import parse_settings
 from skyproof.cycle.verify_cycle import verify_cycle
 from skyproof.cycle.wiring import Product
@@ -38,7 +38,7 @@ UNITS = {"temperature_2m": "Cel", "wind_speed_10m": "m/s", "precipitation": "mm"
 START = datetime(2025, 1, 1, tzinfo=UTC)
 LEARN_DAYS = 24
 #: A number of sites that no other axis has, so that the site axis of what was learned can be told.
-FEW = 7
+FEW = 23
 KINDS = ("experts", "checkpoints", "scores")
 SOURCES = (("north", 12, 6.0), ("south", 8, 7.0), ("single", 1, 3.0))
 
@@ -115,11 +115,11 @@ def learn_small(folder: Path, leads: int) -> ReleaseContent:
         world.take_in_observations(archive, 0, LEARN_DAYS * 24)
         source_ids = tuple(source[0] for source in SOURCES)
         release = learn_release(
-            archive, grid=world.grid(leads), make_models=lambda: load_models(source_ids),
+            archive, grid=world.grid(leads), usual_models=usual_models, make_experts=source_experts(("emos",)),
             blend=BernsteinBlend(), source_ids=source_ids, since=START,
-            as_of=START + timedelta(days=LEARN_DAYS - 1, hours=12), tail_days=7, workers=2,
+            as_of=START + timedelta(days=LEARN_DAYS - 1, hours=12), tail_days=7,
         )  # fmt: skip
-        return ReleaseContent.from_bytes(archive.releases.content(release))
+        return archive.releases.read(release)
 
 
 def spread(content: ReleaseContent, world: World, leads: int) -> ReleaseContent:
@@ -132,7 +132,11 @@ def spread(content: ReleaseContent, world: World, leads: int) -> ReleaseContent:
                 return np.take(array, index, axis=axis)
         return array
 
-    models = {name: {key: tile(array) for key, array in state.items()} for name, state in content.models.items()}
+    names = np.array([site.site_id for site in world.sites])
+    models = {
+        name: {key: names if key == "common/sites" else tile(array) for key, array in state.items()}
+        for name, state in content.models.items()
+    }
     return replace(content, grid=world.grid(leads), models=models)
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from skyproof.archive.release_content import ReleaseContent
 from skyproof.cycle.settings import DEFAULT_HOME
 from skyproof.cycle.wiring import Product, open_product
 from skyproof.domain.quantiles import INDEX_P10, INDEX_P90
@@ -30,7 +29,7 @@ def measure(product: Product) -> dict[str, dict[str, list[float]]]:
     """Coverage, mean width and mean CRPS of each variable in each regime."""
     archive, now = product.archive, product.clock.now()
     release = archive.releases.newest(as_of=now)
-    content = ReleaseContent.from_bytes(archive.releases.content(release))
+    content = archive.releases.read(release)
     grid, blend = content.grid, product.blend()
     runs = archive.runs.between(
         issue_from=content.learned_at + timedelta(seconds=1), issue_until=now, as_of=now, release_id=release.release_id

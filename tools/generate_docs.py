@@ -42,9 +42,9 @@ CONTRACTS = {
         "skyproof.stages.sources.null_source.NullObservationFeed",
         "skyproof.testing.source_contract.check_observation_feed",
     ),
-    "forecast-model": (
-        "skyproof.stages.forecast.null_model.NullModel",
-        "skyproof.testing.model_contract.check_model",
+    "record-model": (
+        "skyproof.stages.forecast.null_record_model.NullRecordModel",
+        "skyproof.testing.record_contract.check_record_model",
     ),
     "case-expert": (
         "skyproof.stages.forecast.null_case_expert.NullCaseExpert",

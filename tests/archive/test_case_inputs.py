@@ -78,10 +78,14 @@ def test_what_a_run_is_given_is_what_the_cases_hold(sqlite_archive: Archive, iss
         sqlite_archive.inputs.cases(grid, SOURCES, [at(issue)], as_of=at(issue), max_age=oldest)
     ):
         assert cases.issue_times[0] == np.datetime64(inputs.init_time.replace(tzinfo=None), "s")
-        for source_id, data in inputs.cycles.items():
+        given = inputs.cases[index]
+        for source_id, cycle in inputs.cycles.items():
             expected = np.full(cases.observed.shape[1:], np.nan)
-            if data is not None:
-                shift = (inputs.init_time - data.cycle.init_time) // timedelta(hours=1)
+            age = np.nan
+            if cycle is not None:
+                data = sqlite_archive.cycles.read(cycle, site_ids=grid.site_ids, variables=grid.variables)
+                shift = (inputs.init_time - cycle.init_time) // timedelta(hours=1)
+                age = (inputs.issue_time - cycle.init_time) / timedelta(hours=1)
                 for place, lead in enumerate(grid.lead_hours):
                     if lead + shift in data.lead_hours:
                         expected[place] = data.values[index, data.lead_hours.index(lead + shift)].mean(axis=-1)
@@ -91,6 +95,11 @@ def test_what_a_run_is_given_is_what_the_cases_hold(sqlite_archive: Archive, iss
                 else np.full_like(expected, np.nan)
             )
             np.testing.assert_array_equal(found, expected)
+            np.testing.assert_array_equal(cases.age_hours[source_id], [age])
+            np.testing.assert_array_equal(given.age_hours[source_id], [age])
+        assert given.members.keys() == cases.members.keys()
+        for source_id, members in cases.members.items():
+            np.testing.assert_array_equal(given.members[source_id], members)
 
 
 def test_cutting_the_archive_at_an_instant_changes_no_cases_as_of_it(archive: Archive) -> None:

@@ -131,15 +131,14 @@ def test_sites_and_variables_a_cycle_lacks_come_as_missing(archive: Archive) -> 
     np.testing.assert_array_equal(data.values[1][:, [0, 2]], batch.values[0, 1][:, [2, 0]])
 
 
-def test_history_joins_cycles_of_other_leads_sites_and_members(archive: Archive) -> None:
+def test_reading_all_joins_cycles_of_other_leads_sites_and_members(archive: Archive) -> None:
     a = make_cycles(1, init_hours=(0, 24), leads=(0, 6, 12), members=2)
     b = make_cycles(2, init_hours=(48,), leads=(6, 12, 18), members=3, sites=2)
     archive.cycles.append(a, [OK, OK], recorded_at=at(60))
     archive.cycles.append(b, [OK], recorded_at=at(60))
-    times, leads, values = archive.cycles.history(
-        "alba", as_of=at(60), init_from=at(0), init_until=at(60), site_ids=a.site_ids, variables=VARIABLES
-    )
-    assert times.tolist() == [at(h).replace(tzinfo=None) for h in (0, 24, 48)]
+    entries = archive.cycles.catalogue("alba", as_of=at(60), init_from=at(0), init_until=at(60))
+    leads, values = archive.cycles.read_all(entries, site_ids=a.site_ids, variables=VARIABLES)
+    assert [entry.init_time for entry in entries] == [at(0), at(24), at(48)]
     assert leads == (0, 6, 12, 18)
     wanted = np.full((3, 2, 4, 3, 3), np.nan, dtype=np.float32)
     wanted[:2, :, :3, :, :2] = a.values
@@ -147,20 +146,18 @@ def test_history_joins_cycles_of_other_leads_sites_and_members(archive: Archive)
     np.testing.assert_array_equal(values, wanted)
 
 
-def test_history_of_nothing_is_empty(archive: Archive) -> None:
-    times, leads, values = archive.cycles.history(
-        "alba", as_of=at(60), init_from=at(0), init_until=at(60), site_ids=("a",), variables=VARIABLES
-    )
-    assert (times.size, leads, values.shape) == (0, (), (0, 2, 0, 1, 0))
+def test_reading_all_of_nothing_is_empty(archive: Archive) -> None:
+    leads, values = archive.cycles.read_all((), site_ids=("a",), variables=VARIABLES)
+    assert (leads, values.shape) == ((), (0, 2, 0, 1, 0))
 
 
-def test_history_equals_reading_every_cycle(archive: Archive) -> None:
+def test_reading_all_equals_reading_every_cycle(archive: Archive) -> None:
     for seed, hour in enumerate((0, 12, 24, 36)):
         archive.cycles.append(make_cycles(seed, init_hours=(hour, hour + 6)), [OK, OK], recorded_at=at(50))
     sites = ("s0001", "s0000", "none")
     period = {"as_of": at(40), "init_from": at(6), "init_until": at(36)}
     entries = archive.cycles.catalogue("alba", **period)
-    _, _, values = archive.cycles.history("alba", **period, site_ids=sites, variables=VARIABLES)
+    _, values = archive.cycles.read_all(entries, site_ids=sites, variables=VARIABLES)
     one_by_one = [archive.cycles.read(entry, site_ids=sites, variables=VARIABLES).values for entry in entries]
     np.testing.assert_array_equal(values, np.stack(one_by_one))
 
@@ -213,10 +210,7 @@ def test_what_became_available_later_never_changes_what_is_read_as_of_earlier(
     def read(archive: Archive) -> tuple[list[tuple[object, ...]], np.ndarray]:
         entries = archive.cycles.catalogue("alba", as_of=at(instant))
         facts = [(entry.init_time, entry.available_at, entry.digest) for entry in entries]
-        history = archive.cycles.history(
-            "alba", as_of=at(instant), init_from=at(0), init_until=at(48), site_ids=("s0000",), variables=VARIABLES
-        )
-        return facts, history[2]
+        return facts, archive.cycles.read_all(entries, site_ids=("s0000",), variables=VARIABLES)[1]
 
     home = tmp_path_factory.mktemp("homes")
     for name in ("all", "truncated"):

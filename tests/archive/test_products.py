@@ -372,7 +372,7 @@ def test_inputs_hold_what_was_known_at_the_issue_time_and_nothing_later(archive:
     archive.observations.append(batch, no_flags(batch))
     inputs = archive.inputs.gather(grid, ("alba", "boreas", "corvus"), issue_time=at(29))
     assert (inputs.issue_time, inputs.init_time) == (at(29), at(24))
-    assert inputs.cycles["alba"].cycle.init_time == at(0)
+    assert inputs.cycles["alba"].init_time == at(0)
     assert inputs.cycles["boreas"] is None
     assert inputs.cycles["corvus"] is None
     assert inputs.recent.valid_times[[0, -1]].tolist() == [at(-24).replace(tzinfo=None), at(24).replace(tzinfo=None)]
@@ -381,16 +381,10 @@ def test_inputs_hold_what_was_known_at_the_issue_time_and_nothing_later(archive:
     assert np.isnan(temperature[[0, 1, 2, 3, 4, 6, 7]]).all()
 
 
-def test_the_training_history_is_what_was_known_as_of(archive: Archive) -> None:
-    grid = make_grid()
-    cycles = make_cycles(1, init_hours=(-24, 0, 24))
-    archive.cycles.append(cycles, [OK] * 3, recorded_at=at(30))
+def test_the_record_is_what_was_known_as_of(archive: Archive) -> None:
     batch = make_observations([("s0001", "wind_speed_10m", 6, 7, 3.0), ("s0001", "wind_speed_10m", 6, 29, 4.0)])
     archive.observations.append(batch, no_flags(batch))
-    history = archive.inputs.history(grid, ("alba", "corvus"), since=at(-1), as_of=at(29))
-    assert history.source_init_times["alba"].tolist() == [at(0).replace(tzinfo=None)]
-    np.testing.assert_array_equal(history.cycles["alba"], cycles.values[1:2])
-    assert history.cycles["corvus"].shape[0] == 0
-    assert history.valid_times[[0, -1]].tolist() == [at(-6).replace(tzinfo=None), at(24).replace(tzinfo=None)]
-    assert history.observations[1, 2, 1] == 4.0
-    assert np.count_nonzero(~np.isnan(history.observations)) == 1
+    record = archive.inputs.record(make_grid(), since=at(-1), as_of=at(29))
+    assert record.valid_times[[0, -1]].tolist() == [at(-6).replace(tzinfo=None), at(24).replace(tzinfo=None)]
+    assert record.observations[1, 2, 1] == 4.0
+    assert np.count_nonzero(~np.isnan(record.observations)) == 1

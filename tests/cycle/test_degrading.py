@@ -174,7 +174,9 @@ def test_without_any_source_observations_are_enough(
     assert found.regime.regime_id == "observations-only"
     assert set(found.regime.missing) == set(SOURCES)
     assert found.regime.widening > 1.5
-    assert (found.widths(whole) > 1.3).all()
+    # Wind keeps least of what sources say.
+    assert (found.widths(whole) > 1.15).all()
+    assert found.widths(whole).mean() > 1.5
 
 
 @pytest.mark.parametrize("kind", ["late", "partial"])
@@ -206,7 +208,9 @@ def test_without_anything_climatology_alone_goes_on(world: World, whole: Forecas
     assert_sound(found)
     assert found.regime.regime_id == "climatology-only"
     assert found.regime.widening > 1.5
-    assert (found.widths(whole) > 1.3).all()
+    # Wind keeps least of what sources say.
+    assert (found.widths(whole) > 1.15).all()
+    assert found.widths(whole).mean() > 1.5
 
 
 def test_who_loses_more_is_never_surer(world: World) -> None:

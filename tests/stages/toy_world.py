@@ -18,10 +18,9 @@ from skyproof.science.online_blend import BernsteinBlend
 from skyproof.stages.forecast.assemble import assemble_forecast
 from skyproof.stages.forecast.blending import advance_blend
 from skyproof.stages.forecast.climatology import ClimatologyModel
-from skyproof.stages.forecast.emos import EmosModel
-from skyproof.stages.forecast.experts import ask_experts, wake_models
+from skyproof.stages.forecast.experts import Panel, ask_experts, wake_experts
+from skyproof.stages.forecast.joint_emos_expert import emos_experts
 from skyproof.stages.forecast.persistence import PersistenceModel
-from skyproof.stages.forecast.raw_source import RawSourceModel
 from skyproof.stages.learn.learn_release import learn_release
 from skyproof.stages.publish.publish_run import publish_run
 
@@ -119,28 +118,32 @@ def _spec(source_id: str, members: int, latency: int) -> SourceSpec:
 REGISTER = {"ens": _spec("ens", 5, 5), "det": _spec("det", 1, 3)}
 
 
-def models():
-    """Fresh experts, ours."""
-    per_source = [kind(source_id) for kind in (EmosModel, RawSourceModel) for source_id in SOURCES]
-    return (ClimatologyModel(), PersistenceModel(), *per_source)
+def usual_models():
+    """Fresh models that need no source, ours."""
+    return (ClimatologyModel(), PersistenceModel())
+
+
+def wake(content: ReleaseContent) -> Panel:
+    """The experts of a release."""
+    return wake_experts(content, usual_models(), emos_experts)
 
 
 def learn(archive: Archive, *, as_of: datetime, site_count: int = 3, tail_days: int = 12):
     return learn_release(
-        archive, grid=grid(site_count), make_models=models, blend=BernsteinBlend(), source_ids=SOURCES, as_of=as_of,
-        since=START, tail_days=tail_days,
+        archive, grid=grid(site_count), usual_models=usual_models, make_experts=emos_experts,
+        blend=BernsteinBlend(), source_ids=SOURCES, as_of=as_of, since=START, tail_days=tail_days,
     )  # fmt: skip
 
 
 def forecast(archive: Archive, issue_time: datetime) -> Run:
     """The steps of the forecast cycle, without its wiring."""
     release = archive.releases.newest(as_of=issue_time)
-    content = ReleaseContent.from_bytes(archive.releases.content(release))
-    awake, blend = wake_models(models(), content), BernsteinBlend()
+    content = archive.releases.read(release)
+    panel, blend = wake(content), BernsteinBlend()
     inputs = archive.inputs.gather(content.grid, content.source_ids, issue_time=issue_time)
-    names, experts = ask_experts(awake, inputs)
+    names, experts = ask_experts(panel, inputs)
     key = archive.experts.put(release.release_id, issue_time, names, experts, content.grid)
-    state = advance_blend(archive, release, content, awake, blend, issue_time)
+    state = advance_blend(archive, release, panel, blend, issue_time)
     made = assemble_forecast(content, blend, state, experts, inputs, REGISTER)
     draft = RunDraft(
         release.release_id, issue_time, inputs.init_time, issue_time, made.regime, made.inputs, content.grid, made.values,

@@ -13,12 +13,12 @@ from skyproof.cycle.clock import FixedClock, SystemClock
 from skyproof.domain.forecasts import ForecastValues
 from skyproof.science.equal_blend import EqualBlend
 from skyproof.science.online_blend import BernsteinBlend
-from skyproof.stages.forecast.null_model import NullModel
+from skyproof.stages.forecast.null_record_model import NullRecordModel
 from skyproof.stages.sources.null_source import NullObservationFeed, NullSource
 from skyproof.stages.sources.plan import plan_ingest
 from skyproof.testing.blend_contract import check_blend
 from skyproof.testing.clock_contract import check_clock
-from skyproof.testing.model_contract import check_model
+from skyproof.testing.record_contract import check_record_model
 from skyproof.testing.source_contract import check_observation_feed, check_source
 from skyproof.testing.store_contract import check_store
 from tests.stages import toy_world
@@ -46,13 +46,13 @@ ISSUED = toy_world.START + timedelta(days=30, hours=12)
 def world(tmp_path_factory):
     with Archive.open(tmp_path_factory.mktemp("contracts")) as archive:
         toy_world.build_world(archive, days=34)
-        history = archive.inputs.history(toy_world.grid(), toy_world.SOURCES, since=toy_world.START, as_of=ISSUED)
-        yield history, archive.inputs.gather(toy_world.grid(), toy_world.SOURCES, issue_time=ISSUED)
+        record = archive.inputs.record(toy_world.grid(), since=toy_world.START, as_of=ISSUED)
+        yield record, archive.inputs.gather(toy_world.grid(), toy_world.SOURCES, issue_time=ISSUED)
 
 
-@pytest.mark.parametrize("place", range(len(toy_world.models()) + 1))
-def test_every_model_keeps_the_contract(world, place):
-    check_model(lambda: (NullModel(), *toy_world.models())[place], *world)
+@pytest.mark.parametrize("place", range(3))
+def test_every_model_of_the_record_keeps_the_contract(world, place):
+    check_record_model(lambda: (NullRecordModel(), *toy_world.usual_models())[place], *world)
 
 
 @pytest.mark.parametrize("blend", [BernsteinBlend(), EqualBlend()], ids=["bernstein", "equal"])
@@ -107,14 +107,14 @@ def test_a_bad_source_is_found_out(tmp_path):
         check_source(Twice(), plan.sites, toy_world.START, until)
 
 
-class Crossing(NullModel):
+class Crossing(NullRecordModel):
     def predict(self, inputs):
         quantiles = super().predict(inputs).quantiles
         quantiles[:] = np.arange(21)[::-1]
         return ForecastValues(quantiles, quantiles[..., 0])
 
 
-class Moody(NullModel):
+class Moody(NullRecordModel):
     calls = 0
 
     def predict(self, inputs):
@@ -127,7 +127,7 @@ class Moody(NullModel):
 @pytest.mark.parametrize(("model", "complaint"), [(Crossing, "quantiles cross"), (Moody, "answers differently")])
 def test_a_bad_model_is_found_out(world, model, complaint):
     with pytest.raises(AssertionError, match=complaint):
-        check_model(model, *world)
+        check_record_model(model, *world)
 
 
 class Forgetful(MemoryObjectStore):

@@ -6,7 +6,7 @@ put where its valid times meet those of the run; an older cycle simply reaches l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -21,6 +21,7 @@ from skyproof.domain.times import Instants, floor_to_hours, from_datetime64, to_
 from skyproof.domain.variables import find_variable
 
 _HOUR = np.timedelta64(3600, "s")
+_ONE_HOUR = timedelta(hours=1)
 
 
 def gather_cases(
@@ -50,11 +51,27 @@ def gather_cases(
         For each variable its cases. Their issue times are init times: issue times rounded down to the step. Predictors
         are the means of each source for the other variables, named ``variable:source``.
     """
+    newest = {
+        source_id: [cycles.newest(source_id, as_of=issue, max_age=max_age) for issue in issue_times]
+        for source_id in source_ids
+    }
+    return cases_of_cycles(cycles, observations, grid, newest, issue_times, as_of=as_of, delay_hours=delay_hours)
+
+
+def cases_of_cycles(
+    cycles: Cycles,
+    observations: Observations,
+    grid: ForecastGrid,
+    newest: Mapping[str, Sequence[SourceCycle | None]],
+    issue_times: Sequence[datetime],
+    *,
+    as_of: datetime,
+    delay_hours: float = 1.0,
+) -> tuple[Cases, ...]:
+    """The cases of each variable, given the cycle of each source at each issue time; else as :func:`gather_cases`."""
     inits = np.array([to_datetime64(floor_to_hours(issue, grid.step_hours)) for issue in issue_times])
     inits = inits.astype("datetime64[s]")
-    members = {
-        source_id: _align(cycles, grid, source_id, issue_times, inits, max_age=max_age) for source_id in source_ids
-    }
+    members = {source_id: _align(cycles, grid, inits, held) for source_id, held in newest.items()}
     observed = _outcomes(observations, grid, inits, as_of)
     places = tuple(Place(site.site_id, site.latitude, site.longitude, site.elevation_m) for site in grid.sites)
     means = {source_id: _mean_of_members(values) for source_id, values in members.items()}
@@ -77,22 +94,16 @@ def gather_cases(
             },
             observed=observed[index],
             delay_hours=delay_hours,
+            age_hours={source_id: _ages(held, issue_times) for source_id, held in newest.items()},
         )
         for index, name in enumerate(grid.variables)
     )
 
 
 def _align(
-    cycles: Cycles,
-    grid: ForecastGrid,
-    source_id: str,
-    issue_times: Sequence[datetime],
-    inits: Instants,
-    *,
-    max_age: timedelta,
+    cycles: Cycles, grid: ForecastGrid, inits: Instants, newest: Sequence[SourceCycle | None]
 ) -> NDArray[np.float32]:
     """What a source said at each issue time: (issue, variable, lead, site, member)."""
-    newest = [cycles.newest(source_id, as_of=issue, max_age=max_age) for issue in issue_times]
     entries = list(dict.fromkeys(cycle for cycle in newest if cycle is not None))
     leads, values = cycles.read_all(entries, site_ids=grid.site_ids, variables=grid.variables)
     shape = (len(inits), len(grid.variables), len(grid.lead_hours), len(grid.sites), max(values.shape[-1], 1))
@@ -103,6 +114,12 @@ def _align(
             here, there = _meeting_leads(grid.lead_hours, inits[issue], leads, cycle)
             aligned[issue][:, here] = values[place[cycle]][:, there]
     return aligned
+
+
+def _ages(newest: Sequence[SourceCycle | None], issue_times: Sequence[datetime]) -> NDArray[np.float64]:
+    """Hours from the start of each cycle to the issue time, NaN where there is none."""
+    pairs = zip(newest, issue_times, strict=True)
+    return np.array([np.nan if cycle is None else (issue - cycle.init_time) / _ONE_HOUR for cycle, issue in pairs])
 
 
 def _meeting_leads(

@@ -31,7 +31,7 @@ from skyproof.archive.tables import cycles
 from skyproof.domain.cycles import USABLE_QUALITIES, CycleBatch, CycleData, Quality, SourceCycle
 from skyproof.domain.errors import InvalidValueError, UnknownNameError
 from skyproof.domain.protocols import ObjectStore
-from skyproof.domain.times import Instants, format_instant, from_epoch_seconds, to_datetime64, to_epoch_seconds
+from skyproof.domain.times import format_instant, from_epoch_seconds, to_epoch_seconds
 from skyproof.domain.variables import find_variable
 
 #: Layouts remembered: a year of objects of ten sources, a few kilobytes each.
@@ -181,27 +181,6 @@ class Cycles:
         values = np.full((1, len(variables), len(leads), len(site_ids), members), np.nan, dtype=np.float32)
         self._fill(values, cycle.object_key, [cycle.position], site_ids=site_ids, variables=variables)
         return CycleData(cycle, tuple(variables), leads, tuple(site_ids), values[0])
-
-    def history(
-        self,
-        source_id: str,
-        *,
-        as_of: datetime,
-        init_from: datetime,
-        init_until: datetime,
-        site_ids: Sequence[str],
-        variables: Sequence[str],
-    ) -> tuple[Instants, tuple[int, ...], NDArray[np.float32]]:
-        """All usable cycles of a period, as they were known at ``as_of``.
-
-        Returns:
-            Init times, lead hours (all that any cycle has), and values with dims (init, variable, lead, site, member),
-            float32, NaN where a cycle lacks something.
-        """
-        entries = self.catalogue(source_id, as_of=as_of, init_from=init_from, init_until=init_until)
-        init_times = np.array([to_datetime64(entry.init_time) for entry in entries], dtype="datetime64[s]")
-        leads, values = self.read_all(entries, site_ids=site_ids, variables=variables)
-        return init_times, leads, values
 
     def read_all(
         self, entries: Sequence[SourceCycle], *, site_ids: Sequence[str], variables: Sequence[str]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from skyproof.archive.case_inputs import gather_cases
+from skyproof.archive.case_inputs import cases_of_cycles, gather_cases
 from skyproof.archive.cycles import Cycles
 from skyproof.archive.observations import Observations
 from skyproof.domain.cases import Cases
-from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, RecentObservations, TrainingHistory
+from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, RecentObservations
 from skyproof.domain.times import floor_to_hours, hours
 
 
@@ -42,12 +42,20 @@ class Inputs:
         newest = {
             source_id: self._cycles.newest(source_id, as_of=issue_time, max_age=max_age) for source_id in source_ids
         }
-        data = {
-            source_id: None
-            if cycle is None
-            else self._cycles.read(cycle, site_ids=grid.site_ids, variables=grid.variables)
-            for source_id, cycle in newest.items()
-        }
+        cases = cases_of_cycles(
+            self._cycles,
+            self._observations,
+            grid,
+            {source_id: [cycle] for source_id, cycle in newest.items()},
+            [issue_time],
+            as_of=issue_time,
+        )
+        recent = self.recent(grid, issue_time=issue_time, recent_hours=recent_hours)
+        return ForecastInputs(issue_time, init_time, grid, newest, cases, recent)
+
+    def recent(self, grid: ForecastGrid, *, issue_time: datetime, recent_hours: int = 48) -> RecentObservations:
+        """The last observations known at an issue time, as far back from its init time as ``recent_hours``."""
+        init_time = floor_to_hours(issue_time, grid.step_hours)
         valid_times, values = self._observations.grid(
             variables=grid.variables,
             site_ids=grid.site_ids,
@@ -56,8 +64,7 @@ class Inputs:
             step_hours=grid.step_hours,
             as_of=issue_time,
         )
-        recent = RecentObservations(grid.variables, valid_times, grid.site_ids, values)
-        return ForecastInputs(issue_time, init_time, grid, data, recent)
+        return RecentObservations(grid.variables, valid_times, grid.site_ids, values)
 
     def cases(
         self,
@@ -73,21 +80,8 @@ class Inputs:
             self._cycles, self._observations, grid, source_ids, issue_times, max_age=max_age, as_of=as_of
         )
 
-    def history(
-        self, grid: ForecastGrid, source_ids: Sequence[str], *, since: datetime, as_of: datetime
-    ) -> TrainingHistory:
-        """Cycles started and observations valid since ``since``, as they were known at ``as_of``."""
-        held = {
-            source_id: self._cycles.history(
-                source_id,
-                as_of=as_of,
-                init_from=since,
-                init_until=as_of,
-                site_ids=grid.site_ids,
-                variables=grid.variables,
-            )
-            for source_id in source_ids
-        }
+    def record(self, grid: ForecastGrid, *, since: datetime, as_of: datetime) -> ObservedRecord:
+        """Observations valid since ``since``, as they were known at ``as_of``."""
         valid_times, observations = self._observations.grid(
             variables=grid.variables,
             site_ids=grid.site_ids,
@@ -96,12 +90,4 @@ class Inputs:
             step_hours=grid.step_hours,
             as_of=as_of,
         )
-        return TrainingHistory(
-            as_of=as_of,
-            grid=grid,
-            source_init_times={source_id: history[0] for source_id, history in held.items()},
-            source_lead_hours={source_id: history[1] for source_id, history in held.items()},
-            cycles={source_id: history[2] for source_id, history in held.items()},
-            valid_times=valid_times,
-            observations=observations,
-        )
+        return ObservedRecord(as_of, grid, valid_times, observations)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.array_file import read_arrays, write_arrays
+from skyproof.domain.cases import SourceHabit
 from skyproof.domain.errors import IntegrityError
 from skyproof.domain.forecasts import ForecastGrid
 from skyproof.domain.sites import Site
@@ -27,7 +28,7 @@ Arrays = Mapping[str, NDArray[Any]]
 class RegimeCalibration:
     """What the release learned about one degradation regime.
 
-    ``factors``: (variable, lead, 2) stretch of the lower and upper quantiles; ``widening``: mean width of the 80 %
+    ``factors``: (variable, lead) stretch of the quantiles about their median; ``widening``: mean width of the 80 %
     interval relative to the full regime; ``coverage``: share of the held-out observations inside it, of ``cases``.
     """
 
@@ -41,8 +42,10 @@ class RegimeCalibration:
 class ReleaseContent:
     """A release, unpacked.
 
-    ``expert_names`` are the blend's experts in order; ``models`` their states by name; ``blend_state`` is what the blend
-    had learned by ``learned_at`` from nominal issue times every ``issue_every_hours`` from ``issue_hour_utc``.
+    ``expert_names`` are the blend's experts in order, the first ``usual`` of which need no source; ``models`` their states,
+    by name, or by name and variable (``emos:alba/temperature_2m``) for those that learn from cases; ``blend_state`` is what
+    the blend had learned by ``learned_at`` from nominal issue times every ``issue_every_hours`` from ``issue_hour_utc``;
+    ``habits`` what each source usually brought to them.
     ``dependence`` is how errors hang together, for scenarios; releases of before scenarios have none.
     """
 
@@ -55,6 +58,8 @@ class ReleaseContent:
     issue_hour_utc: int
     max_cycle_age_hours: int
     expert_names: tuple[str, ...]
+    usual: int
+    habits: Mapping[str, SourceHabit]
     models: Mapping[str, Arrays]
     blend_state: Arrays
     regimes: Mapping[str, RegimeCalibration]
@@ -68,6 +73,7 @@ class ReleaseContent:
         )
         arrays.update({f"blend|{key}": value for key, value in self.blend_state.items()})
         arrays.update({f"dependence|{key}": value for key, value in self.dependence.items()})
+        arrays.update({f"habit|{name}": habit.leads for name, habit in self.habits.items()})
         arrays.update({f"regime|{name}": known.factors for name, known in self.regimes.items()})
         return write_arrays(dict(sorted(arrays.items())), attributes={"title": "Skyproof release"})
 
@@ -83,6 +89,11 @@ class ReleaseContent:
             manifest = json.loads(str(arrays.pop("manifest")[0]))
         except (KeyError, ValueError) as error:
             raise IntegrityError("a release without a readable manifest", hint="restore the object store") from error
+        if "habits" not in manifest:
+            raise IntegrityError(
+                f"the release was made by an older version ({manifest.get('code_version')})",
+                hint="skyproof learn makes a new one",
+            )
         models: dict[str, dict[str, NDArray[Any]]] = {name: {} for name in manifest["models"]}
         blend_state: dict[str, NDArray[Any]] = {}
         dependence: dict[str, NDArray[Any]] = {}
@@ -112,6 +123,11 @@ class ReleaseContent:
             issue_hour_utc=manifest["issue_hour_utc"],
             max_cycle_age_hours=manifest["max_cycle_age_hours"],
             expert_names=tuple(manifest["expert_names"]),
+            usual=manifest["usual"],
+            habits={
+                name: SourceHabit(known["age_hours"], known["members"], arrays[f"habit|{name}"])
+                for name, known in manifest["habits"].items()
+            },
             models=models,
             blend_state=blend_state,
             regimes=regimes,
@@ -134,6 +150,10 @@ class ReleaseContent:
             "issue_hour_utc": self.issue_hour_utc,
             "max_cycle_age_hours": self.max_cycle_age_hours,
             "expert_names": self.expert_names,
+            "usual": self.usual,
+            "habits": {
+                name: {"age_hours": habit.age_hours, "members": habit.members} for name, habit in self.habits.items()
+            },
             "models": sorted(self.models),
             "regimes": {
                 name: {"widening": known.widening, "coverage": known.coverage, "cases": known.cases}

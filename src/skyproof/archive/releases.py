@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from skyproof.archive.database import Database, rows_as_dicts
 from skyproof.archive.objects import content_key, digest_in_key
+from skyproof.archive.release_content import ReleaseContent
 from skyproof.archive.tables import releases
 from skyproof.domain.errors import IntegrityError, NoReleaseError, UnknownNameError
 from skyproof.domain.forecasts import Release
@@ -23,6 +24,7 @@ class Releases:
     def __init__(self, database: Database, objects: ObjectStore) -> None:
         self._database = database
         self._objects = objects
+        self._held: tuple[str, ReleaseContent] | None = None
 
     def add(
         self,
@@ -98,6 +100,18 @@ class Releases:
                 f"release {release.release_id} is damaged", hint="restore its object from a backup, or learn again"
             )
         return data
+
+    def read(self, release: Release) -> ReleaseContent:
+        """What is inside a release; the last one read is kept at hand, because every cycle asks for it again.
+
+        Raises:
+            IntegrityError: as :meth:`content`, or the bytes are no release of this version.
+        """
+        held = self._held
+        if held is None or held[0] != release.object_key:
+            held = (release.object_key, ReleaseContent.from_bytes(self.content(release)))
+            self._held = held
+        return held[1]
 
     def set_state(self, release_id: str, state: str) -> None:
         """Change the state of a release.

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import skyproof
-from skyproof.cycle.experts import make_experts
+from skyproof.cycle.experts import table_experts
 from skyproof.domain.bench import BenchTable, Refit
 from skyproof.domain.cases import Cases, RolledForecasts
 from skyproof.domain.progress import Progress, silent
@@ -57,7 +57,7 @@ def bench_cycle(
     spec: Path,
     *,
     roll: Roll = roll_forecasts,
-    experts: Experts = make_experts,
+    experts: Experts = table_experts,
     data_folders: Sequence[Path] = (),
     accept_pairs: bool = False,
     memory: Path | None = None,

@@ -8,16 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from time import perf_counter
 
-from skyproof.archive.release_content import ReleaseContent
 from skyproof.archive.runs import RunDraft
-from skyproof.cycle.plugins import load_models
 from skyproof.cycle.wiring import Product
 from skyproof.domain.forecasts import Run
 from skyproof.domain.reasons import REASONS
 from skyproof.domain.times import hours, require_utc
 from skyproof.stages.forecast.assemble import assemble_forecast
 from skyproof.stages.forecast.blending import advance_blend
-from skyproof.stages.forecast.experts import ask_experts, wake_models
+from skyproof.stages.forecast.experts import ask_experts, wake_experts
 from skyproof.stages.publish.publish_run import publish_run
 
 
@@ -28,8 +26,8 @@ def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | 
 
     # 1. The release that was stable then, and the experts it learned.
     release = archive.releases.find(release_id) if release_id else archive.releases.newest(as_of=issue_time)
-    content = ReleaseContent.from_bytes(archive.releases.content(release))
-    models = wake_models(load_models(content.source_ids), content)
+    content = archive.releases.read(release)
+    panel = wake_experts(content, product.usual_models(), product.make_experts)
 
     # 2. What was available at the issue time: the newest usable cycle of each source, the last observations.
     inputs = archive.inputs.gather(
@@ -37,12 +35,12 @@ def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | 
     )
 
     # 3. Every expert answers, or sleeps.
-    names, experts = ask_experts(models, inputs)
+    names, experts = ask_experts(panel, inputs)
     experts_key = archive.experts.put(release.release_id, issue_time, names, experts, content.grid)
 
     # 4. The blend has learned from every observation that had arrived.
     blend = product.blend()
-    state = advance_blend(archive, release, content, models, blend, issue_time)
+    state = advance_blend(archive, release, panel, blend, issue_time)
 
     # 5. One calibrated forecast, its regime and its lineage.
     forecast = assemble_forecast(content, blend, state, experts, inputs, product.register())

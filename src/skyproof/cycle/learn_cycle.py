@@ -25,15 +25,16 @@ def learn_cycle(
     return learn_release(
         archive,
         grid=product.grid(),
-        make_models=product.models,
+        usual_models=product.usual_models,
+        make_experts=product.make_experts,
         blend=product.blend(),
         source_ids=product.source_ids(),
         as_of=as_of,
         since=since or as_of - timedelta(days=settings.learn_days),
         tail_days=settings.tail_days,
+        serve_days=settings.serve_days,
         issue_every_hours=settings.issue_every_hours,
         issue_hour_utc=settings.issue_hour_utc,
         max_cycle_age_hours=settings.max_cycle_age_hours,
-        workers=settings.workers,
         progress=progress,
     )

@@ -5,17 +5,17 @@ A plug-in that cannot be loaded breaks only what needs it, and the error says wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Any
 
+from skyproof.domain.cases import Cases
 from skyproof.domain.errors import NotAvailableError, UnknownNameError
-from skyproof.domain.protocols import ForecastModel
+from skyproof.domain.protocols import CaseExpert
 
-#: Experts made once per release.
-MODELS = "skyproof.models"
-#: Experts made once per source; called with the source's identifier.
-SOURCE_MODELS = "skyproof.source_models"
+#: Factories of experts: called with the cases of a variable, they make those that have something to say of them.
+EXPERTS = "skyproof.experts"
 
 
 def load_plugin(group: str, name: str) -> Any:
@@ -33,15 +33,15 @@ def load_plugin(group: str, name: str) -> Any:
     return _load(known[name])
 
 
-def load_models(source_ids: tuple[str, ...]) -> tuple[ForecastModel, ...]:
-    """Every installed expert, in a fixed order: those of no source first, then by source."""
-    single = [cast(Callable[[], ForecastModel], _load(point))() for point in _sorted(MODELS)]
-    factories = [cast(Callable[[str], ForecastModel], _load(point)) for point in _sorted(SOURCE_MODELS)]
-    return (*single, *(factory(source_id) for factory in factories for source_id in source_ids))
+@cache
+def load_experts(names: tuple[str, ...] = ()) -> tuple[Callable[[Cases], Sequence[CaseExpert]], ...]:
+    """The installed factories of those names, or all of them, in the order of their names.
 
-
-def _sorted(group: str) -> list[EntryPoint]:
-    return sorted(entry_points(group=group), key=lambda point: point.name)
+    Raises:
+        UnknownNameError: nothing of that name is installed.
+    """
+    installed = sorted({point.name for point in entry_points(group=EXPERTS)})
+    return tuple(load_plugin(EXPERTS, name) for name in sorted(names or installed))
 
 
 def _load(point: EntryPoint) -> Any:

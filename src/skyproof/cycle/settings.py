@@ -51,6 +51,12 @@ class Settings(BaseModel):
     )
     learn_days: int = Field(730, ge=20, description="Days of history a release learns from, at most.")
     tail_days: int = Field(60, ge=5, description="Last days of the history kept out of the first fit, to calibrate on.")
+    serve_days: int = Field(
+        60, ge=0, description="Days a release serves until the next is learned; it is at its best half-way."
+    )
+    experts: tuple[str, ...] = Field(
+        ("emos",), description="Kinds of experts a release is made of, by their entry points in skyproof.experts."
+    )
     sandbox_profile: str = Field("demo", description="Size of the sandbox planet: small, demo or full.")
     sandbox_seed: int = Field(1, ge=0, description="Seed of the sandbox planet.")
     nearest_site_km: float = Field(

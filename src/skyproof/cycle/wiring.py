@@ -10,12 +10,12 @@ from typing import Any
 
 from skyproof.archive.archive import Archive
 from skyproof.cycle.clock import SimulatedClock, SystemClock
-from skyproof.cycle.plugins import load_models
+from skyproof.cycle.experts import MakeExperts, source_experts, usual_models
 from skyproof.cycle.settings import Settings, load_settings
 from skyproof.domain.cycles import SourceSpec
 from skyproof.domain.errors import NotAvailableError
 from skyproof.domain.forecasts import ForecastGrid
-from skyproof.domain.protocols import Blend, Clock, ForecastModel
+from skyproof.domain.protocols import Blend, Clock, RecordModel
 from skyproof.science.online_blend import BernsteinBlend
 
 CLOCK_FILE = "clock.json"
@@ -36,9 +36,14 @@ class Product:
         specs = self.archive.sources.all()
         return tuple(spec.source_id for spec in specs if self.archive.cycles.catalogue(spec.source_id, as_of=now))
 
-    def models(self) -> tuple[ForecastModel, ...]:
-        """Fresh experts for the sources present, through the entry points."""
-        return load_models(self.source_ids())
+    def usual_models(self) -> tuple[RecordModel, ...]:
+        """Fresh models that need no source."""
+        return usual_models()
+
+    @property
+    def make_experts(self) -> MakeExperts:
+        """Makes fresh experts on what sources say, of the kinds that the settings name."""
+        return source_experts(self.settings.experts)
 
     def blend(self) -> Blend:
         """The online blend."""

@@ -37,6 +37,8 @@ class Cases:
     one. ``predictors[name]`` are further quantities forecast for the valid time (cloud cover for a temperature, wind for
     a power): dims (issue, lead, site), canonical or the provider's unit, which models may not care about. ``recent[name]``
     are what the last observations said at the issue time (latest value, errors of each source lately), same dims.
+    ``age_hours[source]`` is how long before each issue time the source's cycle began, (issue,) float64, NaN where it had
+    none; empty where the cases come from a table.
 
     Everything in a case but ``observed`` was known at its issue time.
     """
@@ -50,6 +52,7 @@ class Cases:
     observed: Floats
     recent: Mapping[str, Floats] = field(default_factory=dict)
     delay_hours: float = 0.0
+    age_hours: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def valid_times(self) -> Instants:
@@ -70,7 +73,21 @@ class Cases:
             predictors={name: values[issues] for name, values in self.predictors.items()},
             observed=self.observed[issues],
             recent={name: values[issues] for name, values in self.recent.items()},
+            age_hours={name: values[issues] for name, values in self.age_hours.items()},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHabit:
+    """What a source usually brings to an issue time.
+
+    ``age_hours``: how long before the issue time its cycle began; ``members`` of its ensemble; ``leads``: (variable, lead)
+    bool, where it has values.
+    """
+
+    age_hours: float
+    members: int
+    leads: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

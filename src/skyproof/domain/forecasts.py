@@ -9,7 +9,8 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from skyproof.domain.cycles import CycleData
+from skyproof.domain.cases import Cases
+from skyproof.domain.cycles import SourceCycle
 from skyproof.domain.sites import Site
 from skyproof.domain.times import Instants
 
@@ -43,30 +44,28 @@ class RecentObservations:
 class ForecastInputs:
     """Everything known at ``issue_time``, and nothing later.
 
-    ``init_time`` is the issue time rounded down to the grid's step. ``cycles`` holds the newest usable cycle of
-    each source, None where none is young enough.
+    ``init_time`` is the issue time rounded down to the grid's step. ``cycles`` names the newest usable cycle of
+    each source, None where none is young enough; ``cases`` holds what they say, for each variable of the grid the cases of
+    this one issue time.
     """
 
     issue_time: datetime
     init_time: datetime
     grid: ForecastGrid
-    cycles: Mapping[str, CycleData | None]
+    cycles: Mapping[str, SourceCycle | None]
+    cases: tuple[Cases, ...]
     recent: RecentObservations
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingHistory:
-    """The past as a model may learn it: cycles and observations available by ``as_of``.
+class ObservedRecord:
+    """What was observed, as it was known at ``as_of``.
 
-    For each source ``cycles[source]`` has dims (init_time, variable, lead, site, member); observations have dims
-    (variable, valid_time, site) on a regular axis of ``step_hours``. All float32, NaN where missing.
+    ``observations``: (variable, valid_time, site) float32 on a regular axis of ``step_hours``, NaN where missing.
     """
 
     as_of: datetime
     grid: ForecastGrid
-    source_init_times: Mapping[str, Instants]
-    source_lead_hours: Mapping[str, tuple[int, ...]]
-    cycles: Mapping[str, NDArray[np.float32]]
     valid_times: Instants
     observations: NDArray[np.float32]
 

@@ -1,8 +1,7 @@
 """Every extension point, on one page.
 
-An implementation is found by name through an entry point group (``skyproof.models``, ``skyproof.source_models``), our own
-through the same door. For each there is a null implementation to copy and a contract test to run
-(``skyproof.testing``).
+Experts are found through the entry point group ``skyproof.experts``, our own through the same door. For each protocol there
+is a null implementation to copy and a contract test to run (``skyproof.testing``).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from skyproof.domain.cases import Cases
 from skyproof.domain.cycles import CycleBatch, ObservationBatch, SourceSpec
-from skyproof.domain.forecasts import ForecastInputs, ForecastValues, TrainingHistory
+from skyproof.domain.forecasts import ForecastInputs, ForecastValues, ObservedRecord
 from skyproof.domain.sites import Site
 
 
@@ -66,18 +65,21 @@ class ObservationFeed(Protocol):
         ...
 
 
-# [forecast-model]
+# [record-model]
 @runtime_checkable
-class ForecastModel(Protocol):
-    """An expert: learns from history, answers with quantiles, sleeps (NaN) where it has nothing to say."""
+class RecordModel(Protocol):
+    """A forecast that needs no source: learns from the record of observations, sleeps (NaN) where it has nothing to say.
+
+    The blend hears it where no source speaks; it is the baseline everywhere.
+    """
 
     @property
     def name(self) -> str:
-        """Its name in releases, weights and scorecards, for example ``emos:alba``."""
+        """Its name in releases, weights and scorecards, for example ``climatology``."""
         ...
 
-    def fit(self, history: TrainingHistory) -> None:
-        """Learn. Same history, same result to the bit."""
+    def fit(self, record: ObservedRecord) -> None:
+        """Learn. Same record, same result to the bit."""
         ...
 
     def predict(self, inputs: ForecastInputs) -> ForecastValues:

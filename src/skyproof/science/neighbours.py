@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.science.compiled import compiled, plain_array
+
 Floats = NDArray[Any]
 
 _EARTH_RADIUS_KM = 6371.0
@@ -45,9 +47,31 @@ def neighbour_offsets(weights: Floats, sums: Floats, counts: Floats, *, pseudo_c
     Returns:
         (to, issue).
     """
-    total = weights.astype(np.float32) @ np.nan_to_num(sums).astype(np.float32)
-    count = weights.astype(np.float32) @ np.nan_to_num(counts).astype(np.float32)
-    return np.asarray(total / (count + np.float32(pseudo_cases)))
+    return _weighted_means(
+        plain_array(weights),
+        plain_array(np.nan_to_num(sums)),
+        plain_array(np.nan_to_num(counts)),
+        np.float32(pseudo_cases),
+    )
+
+
+@compiled
+def _weighted_means(weights: Floats, sums: Floats, counts: Floats, pseudo_cases: np.float32) -> NDArray[np.float32]:
+    # Not a matrix product of a library: its threads get in the way of those that call this one.
+    places, issues = len(weights), sums.shape[1]
+    result = np.zeros((places, issues), dtype=np.float32)
+    count = np.empty(issues, dtype=np.float32)
+    for place in range(places):
+        count[:] = pseudo_cases
+        for other in range(len(sums)):
+            weight = weights[place, other]
+            if weight != 0.0:
+                for issue in range(issues):
+                    result[place, issue] += weight * sums[other, issue]
+                    count[issue] += weight * counts[other, issue]
+        for issue in range(issues):
+            result[place, issue] /= count[issue]
+    return result
 
 
 def _unit_vectors(places: Floats) -> Floats:

@@ -149,4 +149,5 @@ def _normal_excess(limit: Floats) -> Floats:
 
 def _logistic_excess(limit: Floats) -> Floats:
     """E max(limit - Z, 0) of the standard logistic."""
-    return np.asarray(np.logaddexp(0.0, limit))
+    # Not logaddexp, which warns of the NaN of a missing forecast.
+    return np.asarray(np.maximum(limit, 0.0) + np.log1p(np.exp(-np.abs(limit))))

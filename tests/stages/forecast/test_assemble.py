@@ -16,7 +16,7 @@ from skyproof.domain.forecasts import ForecastInputs
 from skyproof.domain.reasons import NO_EXPERT_AWAKE
 from skyproof.science.online_blend import BernsteinBlend
 from skyproof.stages.forecast.assemble import AssembledForecast, assemble_forecast
-from skyproof.stages.forecast.experts import ask_experts, wake_models
+from skyproof.stages.forecast.experts import Panel, ask_experts
 from tests.stages import toy_world
 
 LEARNED = toy_world.START + timedelta(days=36, hours=12)
@@ -29,29 +29,30 @@ class Question:
 
     content: ReleaseContent
     inputs: ForecastInputs
-    names: tuple[str, ...]
-    experts: np.ndarray
+    panel: Panel
 
-    def without(self, source_id: str, leads: slice = slice(None)) -> np.ndarray:
-        """The experts' answers with those of one source asleep at some leads."""
-        experts = self.experts.copy()
-        for index, name in enumerate(self.names):
-            if name.endswith(f":{source_id}"):
-                experts[index, :, :, leads] = np.nan
-        return experts
+    def without(self, source_id: str, leads: slice = slice(None)) -> ForecastInputs:
+        """The inputs without what one source says at some leads."""
+        cases = []
+        for each in self.inputs.cases:
+            said = each.members[source_id].copy()
+            said[:, leads] = np.nan
+            cases.append(replace(each, members={**each.members, source_id: said}))
+        return replace(self.inputs, cases=tuple(cases))
 
     def assemble(
         self,
-        experts: np.ndarray | None = None,
         inputs: ForecastInputs | None = None,
+        experts: np.ndarray | None = None,
         register: dict[str, SourceSpec] | None = None,
     ) -> AssembledForecast:
+        inputs = inputs or self.inputs
         return assemble_forecast(
             self.content,
             BernsteinBlend(),
             self.content.blend_state,
-            self.experts if experts is None else experts,
-            inputs or self.inputs,
+            ask_experts(self.panel, inputs)[1] if experts is None else experts,
+            inputs,
             toy_world.REGISTER if register is None else register,
         )
 
@@ -61,10 +62,9 @@ def question(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Question]:
     with Archive.open(tmp_path_factory.mktemp("assemble")) as archive:
         toy_world.build_world(archive, days=40)
         release = toy_world.learn(archive, as_of=LEARNED)
-        content = ReleaseContent.from_bytes(archive.releases.content(release))
+        content = archive.releases.read(release)
         inputs = archive.inputs.gather(content.grid, content.source_ids, issue_time=LEARNED)
-        names, experts = ask_experts(wake_models(toy_world.models(), content), inputs)
-        yield Question(content, inputs, names, experts)
+        yield Question(content, inputs, toy_world.wake(content))
 
 
 @pytest.mark.parametrize("source_id", toy_world.SOURCES)
@@ -80,15 +80,15 @@ def test_a_source_missing_at_some_leads_counts_as_missing_there_and_only_there(
 
 
 def test_a_source_that_is_late_every_day_is_late(question: Question) -> None:
-    data = question.inputs.cycles["ens"]
-    assert data is not None
+    cycle = question.inputs.cycles["ens"]
+    assert cycle is not None
     # The cycle before, itself 20 h late: by the register's 5 h one should have come since.
     old = replace(
-        data.cycle,
-        init_time=data.cycle.init_time - timedelta(days=1),
-        available_at=data.cycle.init_time - timedelta(hours=4),
+        cycle,
+        init_time=cycle.init_time - timedelta(days=1),
+        available_at=cycle.init_time - timedelta(hours=4),
     )
-    inputs = replace(question.inputs, cycles={**question.inputs.cycles, "ens": replace(data, cycle=old)})
+    inputs = replace(question.inputs, cycles={**question.inputs.cycles, "ens": old})
     found = question.assemble(inputs=inputs)
     assert found.regime.late == ("ens",)
     assert found.inputs[0].missed_cycles == 1
@@ -101,9 +101,9 @@ def test_a_source_that_is_late_every_day_is_late(question: Question) -> None:
 def test_a_source_that_will_come_within_its_promise_is_not_late(question: Question) -> None:
     early = replace(question.inputs, issue_time=question.inputs.issue_time.replace(hour=4))
     yesterday = {
-        source_id: replace(data, cycle=replace(data.cycle, init_time=data.cycle.init_time - timedelta(days=1)))
-        for source_id, data in early.cycles.items()
-        if data is not None
+        source_id: replace(cycle, init_time=cycle.init_time - timedelta(days=1))
+        for source_id, cycle in early.cycles.items()
+        if cycle is not None
     }
     found = question.assemble(inputs=replace(early, cycles=yesterday))
     # At 04 UTC the ensemble's cycle of midnight is promised for 05, the deterministic one for 03.
@@ -115,15 +115,15 @@ def test_the_lineage_tells_age_and_weight_of_each_source(question: Question) -> 
     assert [entry.source_id for entry in found.inputs] == list(toy_world.SOURCES)
     assert [entry.age_hours for entry in found.inputs] == [12.0, 12.0]
     assert 0 < sum(entry.weight for entry in found.inputs) <= 1
-    gone = replace(question.inputs, cycles={**question.inputs.cycles, "det": None})
-    entry = question.assemble(question.without("det"), gone).inputs[1]
+    gone = replace(question.without("det"), cycles={**question.inputs.cycles, "det": None})
+    entry = question.assemble(gone).inputs[1]
     assert (entry.quality, entry.weight, entry.init_time, entry.age_hours) == ("absent", 0, None, None)
 
 
 def test_a_cell_about_which_nobody_speaks_is_missing_for_a_reason(question: Question) -> None:
-    experts = question.experts.copy()
+    experts = ask_experts(question.panel, question.inputs)[1]
     experts[:, 1, 2, 3] = np.nan
-    found = question.assemble(experts)
+    found = question.assemble(experts=experts)
     assert found.reasons[1, 2, 3] == NO_EXPERT_AWAKE
     assert np.isnan(found.values.quantiles[1, 2, 3]).all()
     found.reasons[1, 2, 3] = 0

@@ -12,7 +12,7 @@ from skyproof.domain.protocols import CaseExpert
 from skyproof.domain.variables import find_variable
 from skyproof.stages.forecast.emos_choice import quantile_loss
 from skyproof.stages.forecast.emos_expert import EmosExpert
-from skyproof.stages.forecast.joint_emos_expert import JointEmosExpert, joint_candidates
+from skyproof.stages.forecast.joint_emos_expert import JointEmosExpert, emos_experts, joint_candidates
 
 LEVELS = np.arange(0.05, 0.96, 0.05)
 DAYS, PAST = 140, 90
@@ -40,8 +40,12 @@ def weather(name: str = "temperature_2m", *, seed: int = 0, leads: tuple[int, ..
     )
 
 
+def joint(cases: Cases) -> JointEmosExpert:
+    return JointEmosExpert([EmosExpert(source) for source in cases.members])
+
+
 def fitted(cases: Cases) -> JointEmosExpert:
-    expert = JointEmosExpert()
+    expert = joint(cases)
     expert.fit(cases.take(slice(0, PAST)), cases.issue_times[PAST])
     return expert
 
@@ -105,18 +109,23 @@ def test_it_sleeps_without_any_source_and_learns_from_a_record_with_gaps() -> No
     assert np.isnan(quantiles[0, 0, 2]).all()
     assert np.isfinite(np.delete(quantiles[0, 0], 2, axis=0)).all()
     assert np.isnan(expert.predict(without(future(cases), "alba", "brio", "cirro"), LEVELS)).all()
-    untaught = JointEmosExpert()
+    untaught = joint(cases)
     untaught.fit(cases.take(slice(0, 1)), cases.issue_times[0])
     assert np.isnan(untaught.predict(future(cases), LEVELS)).all()
 
 
 def test_the_same_cases_give_the_same_answer_and_the_state_is_all_there_is() -> None:
     cases = weather(seed=4, leads=(6, 12))
-    first, second, restored = fitted(cases), fitted(cases), JointEmosExpert()
-    answer = first.predict(future(cases), LEVELS)
-    np.testing.assert_array_equal(answer, second.predict(future(cases), LEVELS))
-    restored.restore({name: np.array(values) for name, values in first.state().items()})
-    np.testing.assert_array_equal(answer, restored.predict(future(cases), LEVELS))
+    answer = fitted(cases).predict(future(cases), LEVELS)
+    np.testing.assert_array_equal(answer, fitted(cases).predict(future(cases), LEVELS))
+    first, restored = emos_experts(cases), emos_experts(cases)
+    for expert, other in zip(first, restored, strict=True):
+        expert.fit(cases.take(slice(0, PAST)), cases.issue_times[PAST])
+        other.restore({name: np.array(values) for name, values in expert.state().items()})
+        said = expert.predict(future(cases), LEVELS)
+        np.testing.assert_array_equal(said, other.predict(future(cases), LEVELS))
+    # Whether the experts of the sources were fitted before or by it is all one.
+    np.testing.assert_array_equal(answer, said)
 
 
 def test_what_became_known_later_changes_nothing() -> None:
@@ -125,7 +134,7 @@ def test_what_became_known_later_changes_nothing() -> None:
     corrupted = np.where(late[..., None], 1e3, cases.observed).astype(np.float32)
     answers = []
     for observed in (cases.observed, corrupted):
-        expert = JointEmosExpert()
+        expert = joint(cases)
         changed = replace(cases, observed=observed)
         expert.fit(changed, cases.issue_times[PAST])
         answers.append(expert.predict(future(changed), LEVELS))
@@ -134,7 +143,8 @@ def test_what_became_known_later_changes_nothing() -> None:
 
 def test_a_source_that_joins_later_is_taken_in() -> None:
     cases = weather(seed=6)
-    expert = fitted(without(cases, "brio"))
+    expert, before = joint(cases), without(cases, "brio")
+    expert.fit(before.take(slice(0, PAST)), cases.issue_times[PAST])
     expert.fit(cases.take(slice(0, PAST + 1)), cases.issue_times[PAST + 1])
     assert np.isfinite(expert.predict(without(future(cases), "alba", "cirro"), LEVELS)).all()
     assert [option.transform for option in joint_candidates(find_variable("precipitation"))] == ["sqrt", "sqrt"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 
 from skyproof.archive.archive import Archive
 from skyproof.archive.release_content import ReleaseContent
-from skyproof.domain.errors import IntegrityError, NotAvailableError
+from skyproof.domain.errors import IntegrityError, InvalidValueError, NotAvailableError
 from skyproof.domain.forecasts import Release
 from skyproof.domain.regimes import known_losses, regime_id
 from skyproof.science.online_blend import BernsteinBlend
+from skyproof.stages.forecast.experts import ask_experts, wake_experts
+from skyproof.stages.forecast.joint_emos_expert import emos_experts
 from skyproof.stages.learn.learn_release import learn_release
 from tests.stages import toy_world
 
@@ -39,15 +42,6 @@ def test_the_same_data_give_the_same_release_on_every_database(
     assert archive.releases.all(as_of=LEARNED) == (release,)
 
 
-def test_two_threads_learn_what_one_does(sqlite_archive: Archive, learned: tuple[Release, bytes]) -> None:
-    toy_world.build_world(sqlite_archive, days=34)
-    release = learn_release(
-        sqlite_archive, grid=toy_world.grid(), make_models=toy_world.models, blend=BernsteinBlend(),
-        source_ids=toy_world.SOURCES, as_of=LEARNED, since=toy_world.START, tail_days=12, workers=2,
-    )  # fmt: skip
-    assert release.release_id == learned[0].release_id
-
-
 def test_what_became_known_later_changes_nothing(sqlite_archive: Archive, learned: tuple[Release, bytes]) -> None:
     toy_world.build_world(sqlite_archive, days=34, latest=LEARNED)
     assert toy_world.learn(sqlite_archive, as_of=LEARNED).release_id == learned[0].release_id
@@ -68,27 +62,64 @@ def test_the_content_of_a_release_survives_its_file(learned: tuple[Release, byte
     assert content.learned_at == LEARNED
     assert content.grid == toy_world.grid()
     assert content.source_ids == toy_world.SOURCES
-    assert content.expert_names == tuple(model.name for model in toy_world.models())
-    assert set(content.models) == set(content.expert_names)
+    experts = ("emos:ens", "emos:det", "emos:all")
+    assert (content.expert_names, content.usual) == (("climatology", "persistence", *experts), 2)
+    own = {f"{name}/{variable}" for name in experts for variable in toy_world.VARIABLES}
+    assert set(content.models) == {"climatology", "persistence", *own}
+    assert {name: (habit.age_hours, habit.members) for name, habit in content.habits.items()} == {
+        "ens": (12, 5),
+        "det": (12, 1),
+    }
+    assert all(habit.leads.all() for habit in content.habits.values())
     names = {regime_id(toy_world.SOURCES, gone, observations=seen) for gone, seen in known_losses(toy_world.SOURCES)}
     assert set(content.regimes) == names
-    shape = (len(toy_world.VARIABLES), len(toy_world.GRID_LEADS), 2)
+    shape = (len(toy_world.VARIABLES), len(toy_world.GRID_LEADS))
     assert all(known.factors.shape == shape for known in content.regimes.values())
     assert all(np.isfinite(values).all() for values in content.blend_state.values())
 
 
-def test_a_model_woken_from_the_release_says_what_it_said_before(
+def test_experts_woken_from_the_release_say_what_they_said_before(
     sqlite_archive: Archive, learned: tuple[Release, bytes]
 ) -> None:
     toy_world.build_world(sqlite_archive, days=34)
-    grid = toy_world.grid()
-    history = sqlite_archive.inputs.history(grid, toy_world.SOURCES, since=toy_world.START, as_of=LEARNED)
-    inputs = sqlite_archive.inputs.gather(grid, toy_world.SOURCES, issue_time=LEARNED)
+    inputs = sqlite_archive.inputs.gather(toy_world.grid(), toy_world.SOURCES, issue_time=LEARNED)
     content = ReleaseContent.from_bytes(learned[1])
-    for fitted, woken in zip(toy_world.models(), toy_world.models(), strict=True):
-        fitted.fit(history)
-        woken.restore(content.models[woken.name])
+    record = sqlite_archive.inputs.record(toy_world.grid(), since=toy_world.START, as_of=LEARNED)
+    panel = toy_world.wake(content)
+    for fitted, woken in zip(toy_world.usual_models(), panel.usual, strict=True):
+        fitted.fit(record)
         np.testing.assert_array_equal(woken.predict(inputs).quantiles, fitted.predict(inputs).quantiles)
+    again = toy_world.wake(ReleaseContent.from_bytes(content.to_bytes()))
+    np.testing.assert_array_equal(ask_experts(panel, inputs)[1], ask_experts(again, inputs)[1])
+
+
+def test_an_expert_that_is_not_installed_is_an_integrity_error(learned: tuple[Release, bytes]) -> None:
+    content = ReleaseContent.from_bytes(learned[1])
+    with pytest.raises(IntegrityError, match="experts not installed here: emos:ens, emos:det, emos:all"):
+        wake_experts(content, toy_world.usual_models(), lambda _: ())
+    with pytest.raises(IntegrityError, match="experts not installed here: climatology, persistence"):
+        wake_experts(content, (), emos_experts)
+
+
+def test_an_angle_is_a_clear_error(sqlite_archive: Archive) -> None:
+    toy_world.build_world(sqlite_archive, days=22)
+    grid = replace(toy_world.grid(), variables=("temperature_2m", "wind_direction_10m"))
+    with pytest.raises(InvalidValueError, match="wind_direction_10m is an angle"):
+        learn_release(
+            sqlite_archive, grid=grid, usual_models=toy_world.usual_models, make_experts=emos_experts,
+            blend=BernsteinBlend(), source_ids=toy_world.SOURCES, as_of=LEARNED, since=toy_world.START,
+        )  # fmt: skip
+
+
+def test_without_any_source_what_is_usual_is_a_release(sqlite_archive: Archive) -> None:
+    toy_world.build_world(sqlite_archive, days=34)
+    release = learn_release(
+        sqlite_archive, grid=toy_world.grid(), usual_models=toy_world.usual_models, make_experts=emos_experts,
+        blend=BernsteinBlend(), source_ids=("nobody",), as_of=LEARNED, since=toy_world.START,
+    )  # fmt: skip
+    assert release.sources == ()
+    assert sqlite_archive.releases.read(release).expert_names == ("climatology", "persistence")
+    assert np.isfinite(sqlite_archive.runs.open(toy_world.forecast(sqlite_archive, LEARNED)).values().quantiles).all()
 
 
 def test_the_card_says_what_the_release_is_made_of(learned: tuple[Release, bytes]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skyproof.cycle.experts import make_experts
+from skyproof.cycle.experts import table_experts
 from skyproof.domain.cases import Cases, Place, RolledForecasts
 from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.variables import find_variable
@@ -43,7 +43,7 @@ def make_cases(*, delay_hours: float = 0.0, seed: int = 1) -> Cases:
 
 
 def roll(cases: Cases, first: int = 30, **kwargs: object) -> RolledForecasts:
-    return roll_forecasts(cases, make_experts, levels=LEVEL_ARRAY, evaluate_from=cases.issue_times[first], **kwargs)  # type: ignore[arg-type]
+    return roll_forecasts(cases, table_experts, levels=LEVEL_ARRAY, evaluate_from=cases.issue_times[first], **kwargs)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,14 @@ from skyproof.archive.release_content import RegimeCalibration, ReleaseContent
 from skyproof.domain.cycles import SourceSpec
 from skyproof.domain.forecasts import ForecastInputs, ForecastValues, Regime, RunInput
 from skyproof.domain.protocols import Blend
+from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.reasons import NO_EXPERT_AWAKE
 from skyproof.domain.regimes import nearest_regime, regime_id
 from skyproof.domain.times import format_instant
 from skyproof.domain.variables import find_variable
-from skyproof.science.coverage import apply_spread_factors
+from skyproof.science.panel import heard
 from skyproof.science.quantile_functions import clip_to_limits, drop_traces, quantile_mean
+from skyproof.science.spread_guard import stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,12 @@ def assemble_forecast(
         inputs: what was known.
         register: what each source promised, to count the cycles that should have come and did not.
     """
-    own = experts[: len(content.expert_names)]
-    missing = missing_sources(content, own)
+    spoken = {source_id: _spoken(inputs, source_id) for source_id in content.source_ids}
+    missing = tuple(source_id for source_id, said in spoken.items() if not said.any())
     observations = bool(np.isfinite(inputs.recent.values).any())
     known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
-    at_leads = replace(known, factors=_factors(content, own, observations=observations))
+    at_leads = replace(known, factors=_factors(content, spoken, observations=observations))
+    own = heard(experts[: len(content.expert_names)], content.usual)
     values = calibrate(blend.combine(state, own), at_leads, inputs.grid.variables)
     reasons = np.where(np.isfinite(values.mean), 0, NO_EXPERT_AWAKE).astype(np.uint8)
     lineage = _lineage(content, blend, state, own, inputs, register)
@@ -70,31 +73,37 @@ def calibrate(blended: NDArray[np.float32], known: RegimeCalibration, variables:
     quantiles = np.empty_like(blended)
     for index, name in enumerate(variables):
         variable = find_variable(name)
-        stretched = apply_spread_factors(blended[index], known.factors[index].astype(np.float32))
+        stretched = stretch(blended[index], known.factors[index], LEVEL_ARRAY)
         limited = clip_to_limits(stretched, variable.lower, variable.upper)
         quantiles[index] = drop_traces(limited, variable.smallest)
     quantiles = np.sort(quantiles, axis=-1)
     return ForecastValues(quantiles, quantile_mean(quantiles).astype(np.float32))
 
 
-def missing_sources(content: ReleaseContent, experts: NDArray[np.float32]) -> tuple[str, ...]:
-    """Sources none of whose experts is awake anywhere."""
-    awake = {
-        name.partition(":")[2]
-        for name, answer in zip(content.expert_names, experts, strict=True)
-        if ":" in name and np.isfinite(answer[..., 0]).any()
-    }
-    return tuple(source_id for source_id in content.source_ids if source_id not in awake)
+def _spoken(inputs: ForecastInputs, source_id: str) -> NDArray[np.bool_]:
+    """Leads at which a source says anything of any variable and site, (lead,)."""
+    said = np.zeros(len(inputs.grid.lead_hours), dtype=bool)
+    for cases in inputs.cases:
+        if source_id in cases.members:
+            said |= np.isfinite(cases.members[source_id][0]).any(axis=(1, 2))
+    return said
 
 
-def _factors(content: ReleaseContent, experts: NDArray[np.float32], *, observations: bool) -> NDArray[np.float64]:
-    """Factors (variable, lead, 2): at each lead those of what is awake there.
+def _factors(
+    content: ReleaseContent, spoken: Mapping[str, NDArray[np.bool_]], *, observations: bool
+) -> NDArray[np.float64]:
+    """Factors (variable, lead): at each lead those of what is there.
 
-    A source that came in part, or whose cycle is old, is missing at the leads it does not reach and only there.
+    A source that came in part, or whose cycle is old, is missing at the leads it does not reach and only there; where it
+    never speaks it is not missed, because what the forecast is without it there was learned with it everywhere else.
     """
     per_lead = []
-    for lead in range(experts.shape[3]):
-        missing = missing_sources(content, experts[:, :, :, lead])
+    for lead in range(len(content.grid.lead_hours)):
+        missing = [
+            source_id
+            for source_id, said in spoken.items()
+            if not said[lead] and (not said.any() or content.habits[source_id].leads[:, lead].any())
+        ]
         known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
         per_lead.append(known.factors[:, lead])
     return np.stack(per_lead, axis=1)
@@ -116,11 +125,10 @@ def _lineage(
             for name, share in zip(content.expert_names, weights, strict=True)
             if name.partition(":")[2] == source_id
         ]
-        data = inputs.cycles.get(source_id)
-        if data is None:
+        cycle = inputs.cycles.get(source_id)
+        if cycle is None:
             entries.append(RunInput(source_id, None, None, None, 0, "absent", 0.0))
             continue
-        cycle = data.cycle
         age = inputs.issue_time - cycle.init_time
         missed = _missed_cycles(register.get(source_id), age, content)
         entries.append(

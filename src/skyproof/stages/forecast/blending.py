@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from skyproof.archive.archive import Archive
 from skyproof.archive.release_content import ReleaseContent
 from skyproof.domain.forecasts import ForecastGrid, Release
-from skyproof.domain.protocols import Blend, ForecastModel
+from skyproof.domain.protocols import Blend
 from skyproof.domain.times import floor_to_hours, hours, schedule
+from skyproof.science.panel import heard
 from skyproof.stages.forecast.axes import valid_times
-from skyproof.stages.forecast.experts import ask_experts
+from skyproof.stages.forecast.experts import Panel, ask_experts
 
 State = Mapping[str, NDArray[Any]]
 
@@ -28,18 +29,18 @@ State = Mapping[str, NDArray[Any]]
 def advance_blend(
     archive: Archive,
     release: Release,
-    content: ReleaseContent,
-    models: Sequence[ForecastModel],
+    panel: Panel,
     blend: Blend,
     issue_time: datetime,
 ) -> State:
     """The blend's state at the last nominal issue time at or before ``issue_time``."""
+    content = panel.content
     held = archive.checkpoints.newest(release.release_id, before=issue_time)
     seen_until, state = held if held is not None else (content.learned_at, content.blend_state)
     for now in _nominal(content, seen_until + timedelta(seconds=1), issue_time):
         for issued, observed in new_outcomes(archive, content.grid, _issued(content, seen_until), seen_until, now):
-            experts = _remembered(archive, release, content, models, issued, observed)
-            state = blend.update(state, experts, observed)
+            experts = _remembered(archive, release, panel, issued, observed)
+            state = blend.update(state, heard(experts, content.usual), observed)
         archive.checkpoints.put(release.release_id, now, state)
         seen_until = now
     return state
@@ -90,19 +91,19 @@ def _issued(content: ReleaseContent, until: datetime) -> list[datetime]:
 def _remembered(
     archive: Archive,
     release: Release,
-    content: ReleaseContent,
-    models: Sequence[ForecastModel],
+    panel: Panel,
     issued: datetime,
     observed: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """What the release's experts said then of the leads observed, as the archive keeps it; asked again where dropped."""
+    content = panel.content
     leads = np.flatnonzero(np.isfinite(observed).any(axis=(0, 1)))
     held = archive.experts.read(release.release_id, issued, leads=leads)
     if held is None:
         inputs = archive.inputs.gather(
             content.grid, content.source_ids, issue_time=issued, max_age=hours(content.max_cycle_age_hours)
         )
-        names, quantiles = ask_experts(models, inputs)
+        names, quantiles = ask_experts(panel, inputs)
         key = archive.experts.put(release.release_id, issued, names, quantiles, content.grid)
         # Read back, because the archive rounds: a memo must not differ from what it stands for.
         held = archive.experts.read_key(key, leads=leads)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from skyproof.domain.cases import Cases
+from skyproof.domain.protocols import CaseExpert
 from skyproof.science.case_features import FeaturePlan, case_features, plan_features
+from skyproof.stages.forecast.forest import ForestExpert
 from skyproof.stages.forecast.trees import (
     TREE_PARAMETERS,
     Rows,
@@ -100,6 +102,17 @@ class BoostingExpert:
         self._plan = FeaturePlan.from_arrays(state) if state else None
         if state:
             self._left_out = state["left_out"]
+
+
+def tree_experts(cases: Cases) -> tuple[CaseExpert, ...]:
+    """Forests and boosted trees on the quantity itself and on the first guess's error."""
+    # Without a source of the quantity the guess is made of the same features; its errors have little to boost.
+    boosted = (
+        (BoostingExpert(errors=False), BoostingExpert(errors=True))
+        if cases.members
+        else (BoostingExpert(errors=False),)
+    )
+    return (ForestExpert(errors=False), ForestExpert(errors=True), *boosted)
 
 
 def between_levels(grown: NDArray[Any], at: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float32]:

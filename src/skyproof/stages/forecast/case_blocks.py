@@ -23,8 +23,8 @@ _MOST_LEADS = 24
 class CaseBlock:
     """The cases of a group of leads; arrays (issue, lead, site), float32, NaN where missing.
 
-    ``observed`` holds only what had arrived; ``terms`` are the harmonics of season and hour, (issue, lead, 4); ``lead_place``
-    the lead within the group, from -1 to 1; ``age_days`` of each case's valid time before the last issue, (issue, lead);
+    ``observed`` holds only what had arrived; ``terms`` are the harmonics of season and hour, (issue, lead, 4);
+    ``lead_hours`` (lead,); ``age_days`` of each case's valid time before the last issue, (issue, lead);
     ``places`` latitude, longitude and height in metres, (site, 3).
     """
 
@@ -34,7 +34,7 @@ class CaseBlock:
     observed: Floats
     times: EventTimes
     terms: NDArray[np.float64]
-    lead_place: NDArray[np.float64]
+    lead_hours: NDArray[np.float64]
     age_days: NDArray[np.float64]
     places: NDArray[np.float64]
 
@@ -75,8 +75,6 @@ def case_block(cases: Cases, leads: NDArray[np.intp], as_of: np.datetime64 | Non
     observed = np.asarray(cases.observed[:, leads], dtype=np.float32)
     told = np.zeros(valid.shape, dtype=bool) if as_of is None else known_at <= until
     observed = np.where(told[..., None] & np.isfinite(observed), observed, np.float32(np.nan))
-    hours = np.array(cases.lead_hours, dtype=float)[leads]
-    reach = max(float(np.ptp(hours)) / 2, 1e-9)
     return CaseBlock(
         members={name: array[:, leads] for name, array in cases.members.items()},
         predictors={name: array[:, leads] for name, array in cases.predictors.items()},
@@ -84,7 +82,7 @@ def case_block(cases: Cases, leads: NDArray[np.intp], as_of: np.datetime64 | Non
         observed=observed,
         times=EventTimes(issued, known_at.reshape(-1), until if as_of is not None else -math.inf),
         terms=harmonics(valid),
-        lead_place=(hours - hours.mean()) / reach if len(leads) > 1 else np.zeros(1),
+        lead_hours=np.array(cases.lead_hours, dtype=np.float64)[leads],
         age_days=np.maximum(issued[-1] - days(valid), 0.0),
         places=np.array([(site.latitude, site.longitude, site.elevation_m) for site in cases.sites]).reshape(-1, 3),
     )

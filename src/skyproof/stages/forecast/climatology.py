@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyproof.domain.forecasts import ForecastInputs, ForecastValues, TrainingHistory
+from skyproof.domain.forecasts import ForecastInputs, ForecastValues, ObservedRecord
 from skyproof.domain.variables import find_variable
 from skyproof.science.climatology import climatology_quantiles, fit_climatology
 from skyproof.science.quantile_functions import quantile_mean
@@ -23,12 +23,12 @@ class ClimatologyModel:
     def __init__(self) -> None:
         self._states: dict[str, dict[str, NDArray[Any]]] = {}
 
-    def fit(self, history: TrainingHistory) -> None:
+    def fit(self, record: ObservedRecord) -> None:
         """Learn every variable's climatology."""
-        for index, name in enumerate(history.grid.variables):
+        for index, name in enumerate(record.grid.variables):
             zero_inflated = find_variable(name).family == "censored"
             self._states[name] = fit_climatology(
-                history.observations[index], history.valid_times, zero_inflated=zero_inflated
+                record.observations[index], record.valid_times, zero_inflated=zero_inflated
             )
 
     def predict(self, inputs: ForecastInputs) -> ForecastValues:

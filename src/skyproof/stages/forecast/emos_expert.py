@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from skyproof.domain.cases import Cases, Place
 from skyproof.domain.variables import Variable
 from skyproof.science.site_memory import MemoryTraits
-from skyproof.stages.forecast.axes import flatten, nest
+from skyproof.stages.forecast.axes import nest
 from skyproof.stages.forecast.case_blocks import case_block, group_leads
 from skyproof.stages.forecast.emos_choice import (
     checkpoint,
@@ -22,75 +22,106 @@ from skyproof.stages.forecast.emos_choice import (
     outlook_quantiles,
 )
 from skyproof.stages.forecast.emos_scales import Scale, candidate_numbers, candidate_of, candidates
-from skyproof.stages.forecast.source_regression import SourceRegression, Traits
+from skyproof.stages.forecast.source_regression import Outlook, SourceRegression, Traits
 
 Floats = NDArray[Any]
 State = dict[str, NDArray[Any]]
+
+#: Fewer cells are answered sooner by one thread.
+_WORTH_THREADS = 50_000
 
 
 class EmosExpert:
     """Distributional regression on one source; see :mod:`skyproof.stages.forecast.source_regression`.
 
-    A refit begins from the last solution, and chooses anew only when the record has grown by a fifth. Sleeps where the
+    A refit begins from the last solution, and chooses anew only when the record has grown by half. Sleeps where the
     source is missing and, altogether, for circular variables and before ten cases are known.
     """
 
     def __init__(self, source_id: str) -> None:
         self.name = f"emos:{source_id}"
-        self._source_id = source_id
+        self.source_id = source_id
         self._groups: list[State] = []
         self._common: State = {}
+        self._learned: tuple[Any, list[Outlook | None]] = (None, [])
+        self._asked: tuple[Cases | None, dict[int, Outlook]] = (None, {})
 
     def fit(self, cases: Cases, as_of: np.datetime64) -> None:
         """Learn from the cases known at ``as_of``."""
-        past = cases.take(slice(0, int(np.searchsorted(cases.issue_times, as_of, side="right"))))
-        if not candidates(cases.variable) or self._source_id not in past.members or not len(past.issue_times):
+        past = known_issues(cases, as_of)
+        self._learned, self._asked = (None, []), (None, {})
+        if not candidates(cases.variable) or self.source_id not in past.members or not len(past.issue_times):
             self._groups, self._common = [], {}
             return
         mark = checkpoint(len(past.issue_times))
-        if not self._common or int(self._common["checkpoint"][0]) != mark:
+        if chooses_anew(self._common, mark):
             early = past.take(slice(0, mark))
-            traits = choose_traits(early, self._source_id) if mark else default_traits(cases.variable)
+            traits = choose_traits(early, self.source_id) if mark else default_traits(cases.variable)
             self._common = {"checkpoint": np.array([mark]), **traits_state(traits)}
-        traits = traits_of(self._common)
         groups = group_leads(len(past.issue_times), len(past.lead_hours), len(past.sites))
         self._common |= axes_state(past, groups)
         before = self._groups if len(self._groups) == len(groups) else [{}] * len(groups)
 
-        def fit_group(index: int) -> State:
+        def fit_group(index: int) -> tuple[State, Outlook | None]:
             block = case_block(past, groups[index], as_of)
-            if np.isfinite(block.observed).sum() < 10 or not np.isfinite(block.members[self._source_id]).any():
-                return {}
-            scale = Scale.of(cases.variable, traits.candidate.transform, block.observed)
-            regression = self._regression(cases.variable, traits, scale)
-            regression.fit(block, before[index] or None)
-            return {**regression.state(), "scale": scale.state()}
+            if np.isfinite(block.observed).sum() < 10 or not np.isfinite(block.members[self.source_id]).any():
+                return {}, None
+            scale = Scale.of(cases.variable, self.traits.candidate.transform, block.observed)
+            regression = self._regression(cases.variable, scale)
+            outlook = regression.fit(block, before[index] or None)
+            return {**regression.state(), "scale": scale.state()}, outlook
 
-        self._groups = in_threads(fit_group, len(groups))
+        fitted = in_threads(fit_group, len(groups))
+        self._groups = [state for state, _ in fitted]
+        self._learned = ((as_of, len(past.issue_times)), [outlook for _, outlook in fitted])
 
     def predict(self, cases: Cases, levels: NDArray[np.float64]) -> NDArray[np.float32]:
         """Quantiles of every case; NaN where the source is missing."""
         shape = (len(cases.issue_times), len(cases.lead_hours), len(cases.sites), len(levels))
         result = np.full(shape, np.nan, dtype=np.float32)
-        if not self._groups or self._source_id not in cases.members or not len(cases.issue_times):
+        if not self._groups or self.source_id not in cases.members or not len(cases.issue_times):
             return result
-        traits, sites = traits_of(self._common), known_sites(self._common, cases.sites)
+        groups, candidate = groups_of_leads(self._common, cases.lead_hours), self.traits.candidate
+        self.begin(cases)
 
-        def predict_group(index: int) -> None:
-            group, leads = groups[index]
-            state = self._groups[group]
-            if not state:
-                return
-            block = case_block(cases, leads, None)
-            scale = Scale.restore(state["scale"])
-            regression = self._regression(cases.variable, traits, scale)
-            regression.restore(state)
-            outlook = regression.predict(block, sites)
-            result[:, leads] = outlook_quantiles(traits.candidate, outlook, scale, levels)
+        def predict_group(place: int) -> None:
+            index, leads = groups[place]
+            outlook = self.outlook(cases, index, leads)
+            if outlook is not None:
+                scale = Scale.restore(self._groups[index]["scale"])
+                result[:, leads] = outlook_quantiles(candidate, outlook, scale, levels)
 
-        groups = groups_of_leads(self._common, cases.lead_hours)
-        in_threads(predict_group, len(groups))
+        in_threads(predict_group, len(groups), cells=cases.observed.size)
         return result
+
+    @property
+    def traits(self) -> Traits:
+        """What was chosen for the source."""
+        return traits_of(self._common)
+
+    def learned_outlooks(self, cases: Cases, as_of: np.datetime64) -> list[Outlook | None]:
+        """What it would have said of the cases it learns from at ``as_of``, by group of leads; fits it if it was not."""
+        if self._learned[0] != (as_of, len(known_issues(cases, as_of).issue_times)):
+            self.fit(cases, as_of)
+        outlooks, self._learned = self._learned[1], (None, [])
+        return outlooks
+
+    def begin(self, cases: Cases) -> None:
+        """Be ready for :meth:`outlook` of these cases: whoever asks for them again is given what was worked out."""
+        if self._asked[0] is not cases:
+            self._asked = (cases, {})
+
+    def outlook(self, cases: Cases, index: int, leads: NDArray[np.intp]) -> Outlook | None:
+        """What it says of new cases at the leads that belong to a group; None where it knows nothing of the group."""
+        if index >= len(self._groups) or not self._groups[index] or self.source_id not in cases.members:
+            return None
+        held = self._asked[1]
+        if index not in held:
+            state = self._groups[index]
+            regression = self._regression(cases.variable, Scale.restore(state["scale"]))
+            regression.restore(state)
+            held[index] = regression.predict(case_block(cases, leads, None), known_sites(self._common, cases.sites))
+        return held[index]
 
     def state(self) -> Mapping[str, NDArray[Any]]:
         """Coefficients and memories by group of leads."""
@@ -99,27 +130,57 @@ class EmosExpert:
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take it back."""
         self._common, self._groups = unpack_groups(state)
+        self._learned, self._asked = (None, []), (None, {})
 
-    def _regression(self, variable: Variable, traits: Traits, scale: Scale) -> SourceRegression:
-        return SourceRegression(self._source_id, traits, scale, amounts=variable.family == "censored")
+    def _regression(self, variable: Variable, scale: Scale) -> SourceRegression:
+        return SourceRegression(self.source_id, self.traits, scale, amounts=variable.family == "censored")
+
+
+def known_issues(cases: Cases, as_of: np.datetime64) -> Cases:
+    """The cases issued by ``as_of``."""
+    return cases.take(slice(0, int(np.searchsorted(cases.issue_times, as_of, side="right"))))
+
+
+def chooses_anew(common: State, mark: int) -> bool:
+    """Whether the record has grown by half, to ``mark`` issue times, since something was chosen on it."""
+    return not common or (mark > 0 and mark >= 1.5 * int(common["checkpoint"][0]))
 
 
 def pack_groups(common: State, groups: Sequence[State]) -> State:
-    """What all groups of leads share, and what each has learned, as one mapping."""
-    return flatten({"common": common, **{f"{index}": group for index, group in enumerate(groups)}})
+    """What all groups of leads share, and what each has learned, as one mapping: few large arrays, not many small ones."""
+    packed = {f"common/{name}": array for name, array in common.items()}
+    for name in dict.fromkeys(name for group in groups for name in group):
+        holders = [index for index, group in enumerate(groups) if name in group]
+        kinds = {(groups[index][name].shape, groups[index][name].dtype) for index in holders}
+        if len(kinds) == 1:
+            packed[f"all/{name}"] = np.stack([groups[index][name] for index in holders])
+            packed[f"of/{name}"] = np.array(holders)
+        else:
+            packed |= {f"{index}/{name}": groups[index][name] for index in holders}
+    return packed
 
 
 def unpack_groups(state: Mapping[str, NDArray[Any]]) -> tuple[State, list[State]]:
     """The inverse of :func:`pack_groups`."""
     nested = nest(dict(state))
-    common = nested.pop("common", {})
+    common, stacked, holders = (nested.pop(kind, {}) for kind in ("common", "all", "of"))
     count = len(common.get("groups", ())) and int(common["groups"].max()) + 1
-    return common, [nested.get(str(index), {}) for index in range(count)]
+    groups = [nested.get(str(index), {}) for index in range(count)]
+    for name, arrays in stacked.items():
+        for index, array in zip(holders[name].tolist(), arrays, strict=True):
+            groups[index][name] = array
+    return common, groups
 
 
-def in_threads(work: Callable[[int], Any], count: int) -> list[Any]:
-    """``work`` of every index, in as many threads as there are cores; the arithmetic within holds no lock."""
-    if count <= 1:
+def in_threads(work: Callable[[int], Any], count: int, *, cells: int = _WORTH_THREADS) -> list[Any]:
+    """``work`` of every index, in as many threads as there are cores; the arithmetic within holds no lock.
+
+    Args:
+        work: of one index.
+        count: of indices.
+        cells: that all are about; with few of them threads are not worth their start.
+    """
+    if count <= 1 or cells < _WORTH_THREADS:
         return [work(index) for index in range(count)]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:
         return list(pool.map(work, range(count)))

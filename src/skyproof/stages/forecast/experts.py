@@ -2,61 +2,129 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.release_content import ReleaseContent
+from skyproof.domain.cases import Cases, Place
 from skyproof.domain.errors import IntegrityError
 from skyproof.domain.forecasts import ForecastInputs
-from skyproof.domain.protocols import ForecastModel
-from skyproof.domain.variables import find_variable
-from skyproof.science.quantile_functions import clip_to_limits
+from skyproof.domain.protocols import CaseExpert, RecordModel
+from skyproof.domain.quantiles import LEVEL_ARRAY
+from skyproof.domain.variables import Variable, find_variable
+from skyproof.science.panel import ask_panel
+from skyproof.science.quantile_functions import ensemble_quantiles
 
 #: The baseline made of all calibrated sources that are awake, quantile by quantile. No expert of the blend.
 EQUAL_WEIGHT = "equal_weight"
+_RAW = "raw:"
 _CALIBRATED = "emos:"
 
+MakeExperts = Callable[[Cases], Sequence[CaseExpert]]
 
-def wake_models(models: Sequence[ForecastModel], content: ReleaseContent) -> tuple[ForecastModel, ...]:
-    """The release's experts, in its order, knowing what it learned.
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The experts of a release, knowing what it learned.
+
+    ``usual`` need no source; ``experts`` are those of each variable's cases.
+    """
+
+    content: ReleaseContent
+    usual: tuple[RecordModel, ...]
+    experts: Mapping[str, tuple[CaseExpert, ...]]
+
+
+def wake_experts(content: ReleaseContent, usual: Sequence[RecordModel], make_experts: MakeExperts) -> Panel:
+    """The release's experts.
 
     Raises:
         IntegrityError: an expert of the release is not installed here.
     """
-    by_name = {model.name: model for model in models}
-    absent = [name for name in content.expert_names if name not in by_name]
+    experts: dict[str, tuple[CaseExpert, ...]] = {}
+    for index, name in enumerate(content.grid.variables):
+        made = {expert.name: expert for expert in make_experts(_as_learned(content, index))}
+        wanted = [known for known in content.expert_names if f"{known}/{name}" in content.models]
+        _check_installed(wanted, made)
+        for known in wanted:
+            made[known].restore(content.models[f"{known}/{name}"])
+        experts[name] = tuple(made[known] for known in wanted)
+    by_name = {model.name: model for model in usual}
+    _check_installed(content.expert_names[: content.usual], by_name)
+    models = tuple(by_name[known] for known in content.expert_names[: content.usual])
+    for model in models:
+        model.restore(content.models[model.name])
+    return Panel(content, models, experts)
+
+
+def ask_experts(panel: Panel, inputs: ForecastInputs) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+    """What every expert says, inside physical limits, and the baselines last.
+
+    Returns:
+        Names: those of the release's experts, of the raw sources, and of the equal-weight blend. Quantiles (expert,
+        variable, site, lead, level), NaN where an expert sleeps.
+    """
+    content, grid = panel.content, inputs.grid
+    raw = [f"{_RAW}{source_id}" for source_id in content.source_ids]
+    names = (*content.expert_names, *raw, EQUAL_WEIGHT)
+    place = {name: number for number, name in enumerate(names)}
+    shape = (len(names), len(grid.variables), len(grid.sites), len(grid.lead_hours), len(LEVEL_ARRAY))
+    quantiles = np.full(shape, np.nan, dtype=np.float32)
+    for model in panel.usual:
+        quantiles[place[model.name]] = model.predict(inputs).quantiles
+    for index, (name, cases) in enumerate(zip(grid.variables, inputs.cases, strict=True)):
+        experts = panel.experts[name]
+        expected = {source_id: habit.leads[index] for source_id, habit in content.habits.items()}
+        answers = ask_panel(experts, cases, content.habits, expected, LEVEL_ARRAY)[:, 0]
+        for expert, answer in zip(experts, answers, strict=True):
+            quantiles[place[expert.name], index] = answer.swapaxes(0, 1)
+        for source_id, members in cases.members.items():
+            quantiles[place[f"{_RAW}{source_id}"], index] = ensemble_quantiles(members[0]).swapaxes(0, 1)
+        _within(find_variable(name), quantiles[:, index])
+    calibrated = [place[name] for name in (f"{_CALIBRATED}{known}" for known in content.source_ids) if name in place]
+    quantiles[-1] = _mean_of_awake(quantiles[calibrated])
+    return names, quantiles
+
+
+def _as_learned(content: ReleaseContent, index: int) -> Cases:
+    """No case at all, of the sources that were there of a variable when the release was learned."""
+    grid = content.grid
+    nothing = np.empty((0, len(grid.lead_hours), len(grid.sites)), dtype=np.float32)
+    return Cases(
+        variable=find_variable(grid.variables[index]),
+        issue_times=np.empty(0, dtype="datetime64[s]"),
+        lead_hours=grid.lead_hours,
+        sites=tuple(Place(site.site_id, site.latitude, site.longitude, site.elevation_m) for site in grid.sites),
+        members={
+            source_id: np.empty((*nothing.shape, habit.members), dtype=np.float32)
+            for source_id, habit in content.habits.items()
+            if habit.leads[index].any()
+        },
+        predictors={},
+        observed=nothing,
+    )
+
+
+def _check_installed(wanted: Sequence[str], there: Mapping[str, object]) -> None:
+    absent = [name for name in wanted if name not in there]
     if absent:
         raise IntegrityError(
             f"the release needs experts not installed here: {', '.join(absent)}", hint="install their package"
         )
-    for name in content.expert_names:
-        by_name[name].restore(content.models[name])
-    return tuple(by_name[name] for name in content.expert_names)
 
 
-def ask_experts(models: Sequence[ForecastModel], inputs: ForecastInputs) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    """What every expert says, inside physical limits, and the equal-weight baseline last.
-
-    Returns:
-        Names, and quantiles (expert, variable, site, lead, level), NaN where an expert sleeps.
-    """
-    names = (*(model.name for model in models), EQUAL_WEIGHT)
-    answers = [model.predict(inputs).quantiles for model in models]
-    quantiles = np.stack([*answers, _equal_weight(names, answers)])
-    for index, name in enumerate(inputs.grid.variables):
-        variable = find_variable(name)
-        quantiles[:, index] = clip_to_limits(quantiles[:, index], variable.lower, variable.upper)
-    return names, quantiles
+def _within(variable: Variable, quantiles: NDArray[np.float32]) -> None:
+    """Hold quantiles inside the limits of a variable, in place."""
+    if variable.lower is not None or variable.upper is not None:
+        np.clip(quantiles, variable.lower, variable.upper, out=quantiles)
 
 
-def _equal_weight(names: Sequence[str], answers: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    calibrated = [answer for name, answer in zip(names, answers, strict=False) if name.startswith(_CALIBRATED)]
-    if not calibrated:
-        return np.full_like(answers[0], np.nan)
-    stacked = np.stack(calibrated)
-    awake = np.isfinite(stacked)
+def _mean_of_awake(quantiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean over the experts that speak, NaN where none does."""
+    awake = np.isfinite(quantiles)
     count = awake.sum(axis=0)
-    total = np.where(awake, stacked, 0.0).sum(axis=0)
+    total = np.where(awake, quantiles, 0.0).sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

@@ -74,6 +74,11 @@ class IsotonicExpert:
         self._common, self._groups = unpack_groups(state)
 
 
+def isotonic_experts(cases: Cases) -> tuple[IsotonicExpert, ...]:
+    """One, where any source speaks of the quantity."""
+    return (IsotonicExpert(),) if cases.members else ()
+
+
 def _fit(index: Floats, observed: Floats, rows: NDArray[np.intp]) -> State:
     """Distributions from some cells, thinned evenly where there are too many."""
     if len(rows) > _MOST_ROWS:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from skyproof.domain.forecasts import ForecastInputs, ForecastValues, TrainingHistory
+from skyproof.domain.forecasts import ForecastInputs, ForecastValues, ObservedRecord
 from skyproof.domain.variables import find_variable
 from skyproof.science.climatology import climatology_mean, fit_climatology
 from skyproof.science.persistence import (
@@ -32,16 +32,16 @@ class PersistenceModel:
     def __init__(self) -> None:
         self._states: dict[str, dict[str, NDArray[Any]]] = {}
 
-    def fit(self, history: TrainingHistory) -> None:
+    def fit(self, record: ObservedRecord) -> None:
         """Learn damping and errors of every variable."""
-        steps = [lead // history.grid.step_hours for lead in history.grid.lead_hours]
-        for index, name in enumerate(history.grid.variables):
-            observed = history.observations[index]
+        steps = [lead // record.grid.step_hours for lead in record.grid.lead_hours]
+        for index, name in enumerate(record.grid.variables):
+            observed = record.observations[index]
             if find_variable(name).family == "censored":
                 self._states[name] = fit_wet_persistence(observed, steps)
                 continue
-            climate = fit_climatology(observed, history.valid_times, zero_inflated=False)
-            departure = observed - climatology_mean(climate, history.valid_times)
+            climate = fit_climatology(observed, record.valid_times, zero_inflated=False)
+            departure = observed - climatology_mean(climate, record.valid_times)
             self._states[name] = {**fit_persistence(departure, steps), "mean": climate["mean"]}
 
     def predict(self, inputs: ForecastInputs) -> ForecastValues:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.archive import Archive
-from skyproof.archive.release_content import ReleaseContent
 from skyproof.domain.errors import InvalidValueError, NotAvailableError, UnknownNameError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.scenarios import Scenarios
@@ -149,7 +148,7 @@ def _choose(archive: Archive, cells: Cells, template: Template) -> _Dependence:
 
 
 def _copula(archive: Archive, cells: Cells, *, fewest: int) -> _Dependence | None:
-    content = ReleaseContent.from_bytes(archive.releases.content(archive.releases.find(cells.run.release_id)))
+    content = archive.releases.read(archive.releases.find(cells.run.release_id))
     if not content.dependence:
         return None
     copula = GaussianCopula.from_arrays(content.dependence)

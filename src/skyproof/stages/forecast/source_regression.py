@@ -112,6 +112,7 @@ class SourceRegression:
         self._numbers["flags"] = np.array([block.span_days >= _SEASON_DAYS, hours, with_height], dtype=np.float64)
         centre, size = (np.nanmean(heights), np.nanstd(heights) + 1.0) if with_height else (0.0, 1.0)
         self._numbers["height"] = np.array([centre, size])
+        self._numbers["lead"] = np.array([block.lead_hours.mean(), np.ptp(block.lead_hours) / 2])
         known_mean = mean[np.isfinite(mean)]
         self._numbers["mean"] = (
             np.array([known_mean.mean(), known_mean.std() + 1e-3]) if len(known_mean) else np.ones(2)
@@ -144,6 +145,7 @@ class SourceRegression:
             [np.sqrt(np.mean(np.square(basis.recent[known]))) + 1e-6 if known.any() else 0.0]
         )
         columns, priors = self._final_columns(block, basis)
+        self._numbers["scale_seen"] = np.array([_range(column) for column in columns[1]])
         weight = case_weights(block, self.traits.case_half_life_days)
         start = None if before is None else before.get("final")
         self._numbers["final"] = regress(
@@ -156,7 +158,10 @@ class SourceRegression:
         pooled = self._pooled(block, self._statistics(block, fit=False))
         remembered = self._memories.recall(block, self._features(block, pooled.mean), sites)
         basis = Basis(pooled, remembered, self._recent(block))
-        return self._outlook(self._final_columns(block, basis)[0])
+        location, scale = self._final_columns(block, basis)[0]
+        # A case unlike all that were learned from is no reason to be surer, or less sure, than ever before.
+        seen = self._numbers["scale_seen"]
+        return self._outlook((location, [np.clip(column, *pair) for column, pair in zip(scale, seen, strict=True)]))
 
     def state(self) -> dict[str, NDArray[np.float64]]:
         """What it learned; traits and scale are kept by its owner."""
@@ -290,7 +295,10 @@ class SourceRegression:
         season, hours, _ = self._numbers["flags"]
         used = [0, 1] * int(season) + [2, 3] * int(hours)
         terms += [(block.terms[..., None, index], 0.0) for index in used]
-        return [*terms, (block.lead_place[:, None], 0.0)] if len(block.lead_place) > 1 else terms
+        centre, reach = self._numbers["lead"]
+        # Asked for leads beyond those learned from, it stays as unsure as it was at the last.
+        place = np.clip((block.lead_hours - centre) / max(reach, 1e-9), -1.0, 1.0)
+        return [*terms, (place[:, None], 0.0)] if reach > 0 else terms
 
     def _beta_log_scale(self, log_scale: Floats, logit: Floats) -> Floats:
         """The log scale of a beta distribution whose sd is that of the pooled regression, both at unit size."""
@@ -307,6 +315,12 @@ class SourceRegression:
         log_scale = combine(columns[1], coefficients[p : p + q])
         log_shift = float(coefficients[-1]) if self.traits.candidate.distribution == "shifted_gamma" else 0.0
         return Outlook(location, np.broadcast_to(log_scale, location.shape), log_shift)
+
+
+def _range(column: Floats) -> tuple[float, float]:
+    """Smallest and largest of what is known."""
+    known = column[np.isfinite(column)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
 
 
 def shorter(traits: Traits, **changes: Any) -> Traits:

@@ -1,116 +1,73 @@
-"""What experts that had not seen the tail of the history would have said during it, and how the blend would have learned."""
+"""What experts that had not seen the tail of the history said during it, and how the blend learned from that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skyproof.archive.archive import Archive
-from skyproof.domain.forecasts import ForecastGrid, ForecastInputs
-from skyproof.domain.progress import Progress, silent
-from skyproof.domain.protocols import Blend, ForecastModel
-from skyproof.domain.times import Instants, floor_to_hours, from_datetime64, hours, to_datetime64
-from skyproof.domain.variables import find_variable
-from skyproof.science.quantile_functions import clip_to_limits
+from skyproof.domain.protocols import Blend
+from skyproof.domain.variables import Variable
+from skyproof.science.panel import heard
 
 State = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Hindcast:
-    """Held-out forecasts and their outcomes.
+    """Held-out forecasts of one variable and their outcomes.
 
-    ``experts``: (issue, expert, variable, site, lead, level); ``observed``: (issue, variable, site, lead), NaN where not
-    known at the end; ``states``: the blend's state at each issue time; ``final``: after everything known was seen.
+    ``experts``: (issue, expert, site, lead, level), the first ``usual`` of whom need no source; ``observed``: (issue, site,
+    lead), NaN where not known at the end; ``states``: the blend's state at each issue time; ``final``: after everything
+    known was seen.
     """
 
-    issue_times: tuple[datetime, ...]
+    variable: Variable
+    names: tuple[str, ...]
+    usual: int
     experts: NDArray[np.float32]
     observed: NDArray[np.float32]
     states: tuple[State, ...]
     final: State
 
+    def blended(self, blend: Blend, number: int, keep: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+        """The blend's quantiles (site, lead, level) at one issue time; only of the experts to keep, if given."""
+        answers = self.experts[number]
+        if keep is not None:
+            answers = answers.copy()
+            answers[~keep] = np.nan
+        return np.asarray(blend.combine(self.states[number], heard(answers, self.usual)[:, None])[0])
 
-def hindcast(
-    archive: Archive,
-    models: Sequence[ForecastModel],
+
+def learn_blend(
     blend: Blend,
-    grid: ForecastGrid,
-    source_ids: Sequence[str],
-    issue_times: Sequence[datetime],
-    *,
-    max_age_hours: int,
-    as_of: datetime,
-    progress: Progress = silent,
-) -> Hindcast:
-    """Ask the experts at each issue time with what was known then, and let the blend learn in order of arrival."""
-    answers = []
-    for done, issue_time in enumerate(issue_times):
-        progress("hindcast", done, len(issue_times))
-        inputs = archive.inputs.gather(grid, source_ids, issue_time=issue_time, max_age=hours(max_age_hours))
-        answers.append(_ask(models, inputs))
-    progress("hindcast", len(issue_times), len(issue_times))
-    experts = np.stack(answers)
-    observed = _outcomes(archive, grid, issue_times, as_of)
-    states, final = _learn_in_order(archive, blend, grid, issue_times, experts=experts, observed=observed, as_of=as_of)
-    return Hindcast(tuple(issue_times), experts, observed, states, final)
-
-
-def _ask(models: Sequence[ForecastModel], inputs: ForecastInputs) -> NDArray[np.float32]:
-    answers = np.stack([model.predict(inputs).quantiles for model in models])
-    for index, name in enumerate(inputs.grid.variables):
-        variable = find_variable(name)
-        answers[:, index] = clip_to_limits(answers[:, index], variable.lower, variable.upper)
-    return answers
-
-
-def _valid_times(grid: ForecastGrid, issue_time: datetime) -> Instants:
-    init_time = to_datetime64(floor_to_hours(issue_time, grid.step_hours))
-    return np.asarray(init_time + np.array(grid.lead_hours) * np.timedelta64(3600, "s"))
-
-
-def _outcomes(
-    archive: Archive, grid: ForecastGrid, issue_times: Sequence[datetime], as_of: datetime
-) -> NDArray[np.float32]:
-    """Observations of every issue time's leads as known at ``as_of``: (issue, variable, site, lead)."""
-    wanted = np.stack([_valid_times(grid, issue_time) for issue_time in issue_times])
-    times, values = archive.observations.grid(
-        variables=grid.variables,
-        site_ids=grid.site_ids,
-        valid_from=from_datetime64(wanted.min()),
-        valid_until=from_datetime64(wanted.max()),
-        step_hours=grid.step_hours,
-        as_of=as_of,
-    )
-    return values[:, np.searchsorted(times, wanted)].transpose(1, 0, 3, 2)
-
-
-def _learn_in_order(
-    archive: Archive,
-    blend: Blend,
-    grid: ForecastGrid,
-    issue_times: Sequence[datetime],
-    *,
+    variable: Variable,
+    names: tuple[str, ...],
+    usual: int,
     experts: NDArray[np.float32],
-    observed: NDArray[np.float32],
-    as_of: datetime,
-) -> tuple[tuple[State, ...], State]:
-    """The blend's state at each issue time: only outcomes that had arrived by then were shown to it."""
-    state = blend.initial_state(experts.shape[1], len(grid.variables), len(grid.lead_hours))
+    outcomes: tuple[NDArray[np.float32], NDArray[np.int16]],
+) -> Hindcast:
+    """Let the blend learn in the order in which outcomes arrived.
+
+    Args:
+        blend: fresh.
+        variable: the one forecast.
+        names: of the experts.
+        usual: how many of the first need no source.
+        experts: (issue, expert, site, lead, level).
+        outcomes: observed and ``known_from`` as :class:`~skyproof.stages.learn.outcomes.Outcomes` has them, (issue, site, lead).
+    """
+    observed, known_from = outcomes
+    state = blend.initial_state(experts.shape[1], 1, observed.shape[2])
     states: list[State] = []
-    shown = np.zeros(observed.shape, dtype=bool)
-    for number, now in enumerate((*issue_times, as_of)):
-        arrived = np.isfinite(_outcomes(archive, grid, issue_times[:number], now)) if number else shown[:0]
+    for number in range(len(experts) + 1):
         for earlier in range(number):
-            fresh = arrived[earlier] & ~shown[earlier]
+            fresh = known_from[earlier] == number
             if fresh.any():
                 seen = np.where(fresh, observed[earlier], np.nan).astype(np.float32)
-                state = blend.update(state, experts[earlier], seen)
-                shown[earlier] |= fresh
+                state = blend.update(state, heard(experts[earlier], usual)[:, None], seen[None])
         states.append(state)
-    return tuple(states[:-1]), states[-1]
+    return Hindcast(variable, names, usual, experts, observed, tuple(states[:-1]), states[-1])

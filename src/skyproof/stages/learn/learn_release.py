@@ -3,43 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skyproof import __version__
 from skyproof.archive.archive import Archive
-from skyproof.archive.release_content import ReleaseContent
-from skyproof.domain.errors import NotAvailableError
-from skyproof.domain.forecasts import ForecastGrid, Release, TrainingHistory
+from skyproof.archive.release_content import Arrays, ReleaseContent
+from skyproof.domain.cases import Cases, SourceHabit
+from skyproof.domain.errors import InvalidValueError, NotAvailableError
+from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, Release
 from skyproof.domain.progress import Progress, silent
-from skyproof.domain.protocols import Blend, ForecastModel
-from skyproof.domain.regimes import FULL
-from skyproof.domain.times import format_instant, hours, schedule
-from skyproof.stages.learn.calibrate_regimes import calibrate_regimes
-from skyproof.stages.learn.dependence import learn_dependence
-from skyproof.stages.learn.hindcast import hindcast
+from skyproof.domain.protocols import Blend, CaseExpert, RecordModel
+from skyproof.domain.quantiles import LEVEL_ARRAY
+from skyproof.domain.times import floor_to_hours, format_instant, hours, schedule, to_datetime64
+from skyproof.domain.variables import find_variable
+from skyproof.science.panel import ask_panel, find_habits, only_usual
+from skyproof.science.quantile_functions import clip_to_limits
+from skyproof.stages.learn.calibrate_regimes import RegimeFit, fit_regimes, join_regimes
+from skyproof.stages.learn.dependence import learn_dependence, score_outcomes
+from skyproof.stages.learn.hindcast import State, learn_blend
+from skyproof.stages.learn.outcomes import Outcomes, gather_outcomes
 
 #: Shortest history to learn from, in days: below it nothing can be held out.
 _SHORTEST_DAYS = 20
+#: Of a short record no more than one part in so many may be what experts learn to do without.
+_STALEST = 6
+
+Floats = NDArray[np.float32]
+MakeExperts = Callable[[Cases], Sequence[CaseExpert]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Lesson:
+    """What was learned of one variable: states of its experts, of the blend, its regimes, scores for the dependence."""
+
+    models: dict[str, Arrays]
+    blend_state: State
+    regimes: dict[str, RegimeFit]
+    scores: Floats
 
 
 def learn_release(
     archive: Archive,
     *,
     grid: ForecastGrid,
-    make_models: Callable[[], Sequence[ForecastModel]],
+    usual_models: Callable[[], Sequence[RecordModel]],
+    make_experts: MakeExperts,
     blend: Blend,
     source_ids: Sequence[str],
     as_of: datetime,
     since: datetime,
     tail_days: int = 60,
+    serve_days: int = 60,
     issue_every_hours: int = 24,
     issue_hour_utc: int = 12,
     max_cycle_age_hours: int = 60,
-    workers: int = 1,
     progress: Progress = silent,
 ) -> Release:
     """Learn from what was known at ``as_of`` and keep the release.
@@ -47,91 +69,219 @@ def learn_release(
     The experts are fitted on all but the last ``tail_days``; on those the blend learns and the regimes are calibrated,
     out of sample; then the experts are fitted again on everything.
 
+    Args:
+        archive: where the history lies and the release goes.
+        grid: the cells of a run.
+        usual_models: makes the models that need no source.
+        make_experts: makes the experts of a variable's cases.
+        blend: joins them.
+        source_ids: the sources learned from; one that never came is left out.
+        as_of: what was known later does not exist.
+        since: the history begins here.
+        tail_days: days held out.
+        serve_days: for how long the release is to serve; its experts are at their best half-way.
+        issue_every_hours: hours between nominal issue times,
+        issue_hour_utc: and the hour of the first of a day.
+        max_cycle_age_hours: a cycle older than this is not used.
+        progress: told after each expert.
+
     Raises:
         NotAvailableError: fewer than 20 days of observations.
+        InvalidValueError: a variable that no expert can forecast.
     """
-    history = archive.inputs.history(grid, source_ids, since=since, as_of=as_of)
-    first = _first_observed(history)
+    circular = [name for name in grid.variables if find_variable(name).family == "circular"]
+    if circular:
+        raise InvalidValueError(
+            f"{circular[0]} is an angle, which no expert forecasts", hint="leave it out of the setting variables"
+        )
+    record = archive.inputs.record(grid, since=since, as_of=as_of)
+    first = _first_observed(record)
     if (as_of - first).days < _SHORTEST_DAYS:
         raise NotAvailableError(
             f"{(as_of - first).days} days of observations are too few to learn from",
             hint=f"take in at least {_SHORTEST_DAYS} days",
         )
     tail_start = as_of - min(timedelta(days=tail_days), (as_of - first) / 3)
-    early = make_models()
-    fit_models(early, _until(history, tail_start), workers=workers, progress=progress, what="fit on the first part")
-    issue_times = list(schedule(tail_start, as_of - hours(grid.step_hours), issue_every_hours, issue_hour_utc))
-    past = hindcast(
-        archive, early, blend, grid, source_ids, issue_times,
-        max_age_hours=max_cycle_age_hours, as_of=as_of, progress=progress,
-    )  # fmt: skip
-    names = tuple(model.name for model in early)
-    regimes = calibrate_regimes(
-        past, blend, names, source_ids, grid.variables, skip=len(issue_times) // 4, progress=progress
-    )
-    models = make_models()
-    fit_models(models, history, workers=workers, progress=progress, what="fit on everything")
+    issue_times = list(schedule(first, as_of - hours(grid.step_hours), issue_every_hours, issue_hour_utc))
+    tail = [issue_time for issue_time in issue_times if issue_time >= tail_start]
+    cases = archive.inputs.cases(grid, source_ids, issue_times, as_of=as_of, max_age=hours(max_cycle_age_hours))
+    habits = find_habits(cases, source_ids)
+    outcomes = gather_outcomes(archive, grid, tail, as_of=as_of)
+    usual = usual_models()
+    answers = _ask_usual(archive, usual, _until(record, tail_start), grid, tail)
+    experts = [tuple(make_experts(each)) for each in cases]
+    names = tuple(dict.fromkeys([model.name for model in usual] + [each.name for some in experts for each in some]))
+    steps = sum(2 * len(some) + 1 for some in experts)
+    models: dict[str, Arrays] = {}
+    lessons: list[_Lesson] = []
+    done = 0
+
+    def tell() -> None:
+        nonlocal done
+        progress("learn", done, steps)
+        done += 1
+
+    for index, each in enumerate(cases):
+        lessons.append(
+            _learn_variable(
+                _Subject(
+                    each,
+                    index,
+                    habits,
+                    names,
+                    outcomes,
+                    answers[:, :, index],
+                    tail_start,
+                    as_of,
+                    min(timedelta(days=serve_days / 2), (as_of - first) / _STALEST),
+                ),
+                experts[index],
+                blend,
+                tell,
+            )
+        )
+    progress("learn", steps, steps)
+    for model in usual:
+        model.fit(record)
+        models[model.name] = model.state()
+    for lesson in lessons:
+        models |= lesson.models
+    regimes = join_regimes([lesson.regimes for lesson in lessons])
     content = ReleaseContent(
         code_version=__version__,
         learned_at=as_of,
         trained_from=first,
         grid=grid,
-        source_ids=tuple(source_ids),
+        source_ids=tuple(habits),
         issue_every_hours=issue_every_hours,
         issue_hour_utc=issue_hour_utc,
         max_cycle_age_hours=max_cycle_age_hours,
         expert_names=names,
-        models={model.name: model.state() for model in models},
-        blend_state=past.final,
+        usual=len(usual),
+        habits=habits,
+        models=models,
+        blend_state=_join_states([lesson.blend_state for lesson in lessons]),
         regimes=regimes,
-        dependence=learn_dependence(past, blend, regimes[FULL], grid.variables, skip=len(issue_times) // 4),
+        dependence=learn_dependence([lesson.scores for lesson in lessons]),
     )
     return archive.releases.add(
         content.to_bytes(),
         created_at=as_of,
         trained_from=first,
         trained_until=as_of,
-        sources=tuple(source_ids),
-        card=_card(content, history, len(issue_times)),
+        sources=tuple(habits),
+        card=_card(content, record, len(tail)),
     )
 
 
-def fit_models(
-    models: Sequence[ForecastModel], history: TrainingHistory, *, workers: int, progress: Progress, what: str
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """One variable to learn: its cases, what is held out of them, and what those who need no source said of that."""
+
+    cases: Cases
+    index: int
+    habits: dict[str, SourceHabit]
+    names: tuple[str, ...]
+    outcomes: Outcomes
+    usual: Floats
+    tail_start: datetime
+    as_of: datetime
+    staleness: timedelta
+
+    @property
+    def skip(self) -> int:
+        """First issue times of the tail left out of calibration, in which the blend had hardly learned."""
+        return len(self.outcomes.issue_times) // 4
+
+
+def _learn_variable(
+    subject: _Subject, experts: Sequence[CaseExpert], blend: Blend, tell: Callable[[], None]
+) -> _Lesson:
+    cases, habits, outcomes = subject.cases, subject.habits, subject.outcomes
+    regular = only_usual(cases, habits)
+    _fit(experts, regular, subject.tail_start, subject.staleness, tell)
+    tail = cases.take(slice(len(cases.issue_times) - len(outcomes.issue_times), None))
+    expected = {source_id: habit.leads[subject.index] for source_id, habit in habits.items()}
+    asked = ask_panel(experts, tail, habits, expected, LEVEL_ARRAY)
+    answers = _by_name(subject, experts, asked)
+    tell()
+    observed = np.ascontiguousarray(outcomes.observed[:, subject.index])
+    known_from = outcomes.known_from[:, subject.index]
+    past = learn_blend(blend, cases.variable, subject.names, subject.usual.shape[1], answers, (observed, known_from))
+    regimes = fit_regimes(past, blend, tuple(habits), skip=subject.skip)
+    whole = next(iter(regimes.values()))
+    scores = score_outcomes(past, blend, whole, outcomes, skip=subject.skip)
+    _fit(experts, regular, subject.as_of, subject.staleness, tell)
+    states = {f"{expert.name}/{cases.variable.name}": expert.state() for expert in experts}
+    return _Lesson(states, past.final, regimes, scores)
+
+
+def _fit(
+    experts: Sequence[CaseExpert], cases: Cases, as_of: datetime, staleness: timedelta, tell: Callable[[], None]
 ) -> None:
-    """Fit every model; each depends on the history alone, so the order of finishing does not matter."""
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        for done, _ in enumerate(pool.map(lambda model: model.fit(history), models)):
-            progress(what, done + 1, len(models))
+    """Fit experts on what was known at an instant, as if everything had become known later by ``staleness``.
+
+    What an expert remembers of late is as old as that on the mean when a release serves: it learns how much that is worth.
+    """
+    past = cases.take(cases.issue_times <= to_datetime64(as_of))
+    aged = replace(past, delay_hours=past.delay_hours + staleness / timedelta(hours=1))
+    for expert in experts:
+        tell()
+        expert.fit(aged, to_datetime64(as_of + staleness))
 
 
-def _first_observed(history: TrainingHistory) -> datetime:
-    seen = np.isfinite(history.observations).any(axis=(0, 2))
+def _by_name(subject: _Subject, experts: Sequence[CaseExpert], asked: Floats) -> Floats:
+    """All answers inside physical limits, (issue, expert, site, lead, level), NaN for experts of other variables only."""
+    variable = subject.cases.variable
+    place = {name: number for number, name in enumerate(subject.names)}
+    count, sites, leads, levels = len(subject.names), *subject.usual.shape[2:]
+    answers = np.full((len(subject.usual), count, sites, leads, levels), np.nan, dtype=np.float32)
+    answers[:, : subject.usual.shape[1]] = subject.usual
+    for expert, said in zip(experts, asked, strict=True):
+        answers[:, place[expert.name]] = said.swapaxes(1, 2)
+    return np.asarray(clip_to_limits(answers, variable.lower, variable.upper))
+
+
+def _ask_usual(
+    archive: Archive,
+    models: Sequence[RecordModel],
+    record: ObservedRecord,
+    grid: ForecastGrid,
+    issue_times: Sequence[datetime],
+) -> Floats:
+    """What those who need no source say when fitted on a record: (issue, model, variable, site, lead, level)."""
+    for model in models:
+        model.fit(record)
+    answers = []
+    for issue_time in issue_times:
+        recent = archive.inputs.recent(grid, issue_time=issue_time)
+        inputs = ForecastInputs(issue_time, floor_to_hours(issue_time, grid.step_hours), grid, {}, (), recent)
+        answers.append(np.stack([model.predict(inputs).quantiles for model in models]))
+    return np.stack(answers)
+
+
+def _join_states(states: Sequence[State]) -> dict[str, NDArray[Any]]:
+    """The blend's states of single variables as the state of all of them."""
+    return {name: np.concatenate([state[name] for state in states]) for name in states[0]}
+
+
+def _first_observed(record: ObservedRecord) -> datetime:
+    seen = np.isfinite(record.observations).any(axis=(0, 2))
     if not seen.any():
         raise NotAvailableError("no usable observation was known by then", hint="skyproof ingest brings them in")
-    seconds = history.valid_times[int(np.argmax(seen))].astype("datetime64[s]").astype(int)
-    return datetime.fromtimestamp(int(seconds), history.as_of.tzinfo)
+    seconds = record.valid_times[int(np.argmax(seen))].astype("datetime64[s]").astype(int)
+    return datetime.fromtimestamp(int(seconds), record.as_of.tzinfo)
 
 
-def _until(history: TrainingHistory, end: datetime) -> TrainingHistory:
-    """The part of a history whose cycles started and whose observations were valid before ``end``."""
-    limit = np.datetime64(int(end.timestamp()), "s")
-    keep = {source_id: times < limit for source_id, times in history.source_init_times.items()}
-    early = history.valid_times < limit
-    return TrainingHistory(
-        as_of=end,
-        grid=history.grid,
-        source_init_times={source_id: history.source_init_times[source_id][keep[source_id]] for source_id in keep},
-        source_lead_hours=history.source_lead_hours,
-        cycles={source_id: history.cycles[source_id][keep[source_id]] for source_id in keep},
-        valid_times=history.valid_times[early],
-        observations=history.observations[:, early],
-    )
+def _until(record: ObservedRecord, end: datetime) -> ObservedRecord:
+    """The part of a record that was valid before ``end``."""
+    early = record.valid_times < to_datetime64(end)
+    return ObservedRecord(end, record.grid, record.valid_times[early], record.observations[:, early])
 
 
-def _card(content: ReleaseContent, history: TrainingHistory, held_out: int) -> dict[str, Any]:
+def _card(content: ReleaseContent, record: ObservedRecord, held_out: int) -> dict[str, Any]:
     counts = {
-        name: int(np.isfinite(history.observations[index]).sum()) for index, name in enumerate(history.grid.variables)
+        name: int(np.isfinite(record.observations[index]).sum()) for index, name in enumerate(record.grid.variables)
     }
     return {
         "learned_at": format_instant(content.learned_at),
@@ -146,5 +296,5 @@ def _card(content: ReleaseContent, history: TrainingHistory, held_out: int) -> d
         "coverage_80_by_regime": {name: known.coverage for name, known in content.regimes.items()},
         "widening_by_regime": {name: known.widening for name, known in content.regimes.items()},
         "limitations": "No forecast for sites that were not registered when it was learned; "
-        "coverage by regime was measured on the held-out part of the history.",
+        "coverage by regime was measured on the held-out part of the record.",
     }

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from skyproof.domain.forecasts import ForecastInputs, ForecastValues, TrainingHistory
+from skyproof.domain.forecasts import ForecastInputs, ForecastValues, ObservedRecord
 from skyproof.domain.quantiles import LEVELS
-from skyproof.stages.forecast.axes import empty_quantiles
 
 
-class NullModel:
+class NullRecordModel:
     """Learns nothing, says nothing."""
 
     name = "null"
 
-    def fit(self, history: TrainingHistory) -> None:
+    def fit(self, record: ObservedRecord) -> None:
         """Learn nothing."""
 
     def predict(self, inputs: ForecastInputs) -> ForecastValues:
         """Sleep everywhere."""
-        quantiles = empty_quantiles(inputs, len(LEVELS))
+        grid = inputs.grid
+        shape = (len(grid.variables), len(grid.sites), len(grid.lead_hours), len(LEVELS))
+        quantiles = np.full(shape, np.nan, dtype=np.float32)
         return ForecastValues(quantiles, quantiles[..., 0])
 
     def state(self) -> Mapping[str, NDArray[Any]]:

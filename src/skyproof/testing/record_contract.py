@@ -1,9 +1,9 @@
-"""What every forecast model must do; run it on your own with a history and inputs it should answer.
+"""What every model of the record must do; run it on your own with a record and inputs it should answer.
 
-from skyproof.testing.model_contract import check_model
+from skyproof.testing.record_contract import check_record_model
 
 def test_my_model_keeps_the_contract():
-    check_model(MyModel, history, inputs)
+    check_record_model(MyModel, record, inputs)
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ from dataclasses import replace
 
 import numpy as np
 
-from skyproof.domain.forecasts import ForecastInputs, ForecastValues, TrainingHistory
-from skyproof.domain.protocols import ForecastModel
+from skyproof.domain.forecasts import ForecastInputs, ForecastValues, ObservedRecord
+from skyproof.domain.protocols import RecordModel
 from skyproof.domain.quantiles import LEVELS
 from skyproof.domain.sites import check_identifier
 
 
-def check_model(make: Callable[[], ForecastModel], history: TrainingHistory, inputs: ForecastInputs) -> None:
-    """Check a model: form, determinism, state, and that it sleeps instead of failing when inputs are gone.
+def check_record_model(make: Callable[[], RecordModel], record: ObservedRecord, inputs: ForecastInputs) -> None:
+    """Check a model: form, determinism, state, and that it sleeps instead of failing when observations are gone.
 
     Args:
         make: makes a fresh model.
-        history: what it learns from.
+        record: what it learns from.
         inputs: what it is asked.
 
     Raises:
         AssertionError: what the model does that it must not, in words.
     """
     model = make()
-    assert isinstance(model, ForecastModel), f"{model!r} lacks methods; see domain/protocols.py"
+    assert isinstance(model, RecordModel), f"{model!r} lacks methods; see domain/protocols.py"
     for part in model.name.split(":"):
         check_identifier(part, "model")
-    model.fit(history)
+    model.fit(record)
     answer = model.predict(inputs)
     _check_values(answer, inputs)
     again = make()
-    again.fit(history)
-    _check_same(answer, again.predict(inputs), "fitted again on the same history, the model answers differently")
+    again.fit(record)
+    _check_same(answer, again.predict(inputs), "fitted again on the same record, the model answers differently")
     restored = make()
     restored.restore({name: np.array(values) for name, values in model.state().items()})
     _check_same(answer, restored.predict(inputs), "restored from its state, the model answers differently")
     _check_same(answer, model.predict(inputs), "asked twice, the model answers differently")
-    _check_values(model.predict(_without_everything(inputs)), inputs)
+    _check_values(model.predict(_without_observations(inputs)), inputs)
 
 
-def _without_everything(inputs: ForecastInputs) -> ForecastInputs:
+def _without_observations(inputs: ForecastInputs) -> ForecastInputs:
     nothing = np.full_like(inputs.recent.values, np.nan)
-    return replace(inputs, cycles=dict.fromkeys(inputs.cycles), recent=replace(inputs.recent, values=nothing))
+    return replace(inputs, recent=replace(inputs.recent, values=nothing))
 
 
 def _check_values(values: ForecastValues, inputs: ForecastInputs) -> None:

@@ -1,0 +1,152 @@
+"""Asking a panel of experts about cases: each in its own clock, and who of many sources speaks only when they are there.
+
+An expert of one source learned what that source says at the age its cycles usually have. When the cycle at hand is a
+day older, the same valid time lies a day further ahead for the source: the expert is asked for that longer lead, and is as
+unsure as it has learned to be there. An expert of several sources knows them together, at their usual ages and leads; it
+speaks where that is what came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skyproof.domain.cases import Cases, SourceHabit
+from skyproof.domain.protocols import CaseExpert
+
+Floats = NDArray[np.float32]
+
+#: A cycle that is older or younger than usual by more is another clock for those who know several sources, in hours.
+_SAME_CLOCK_HOURS = 6
+#: A source usually reaches a lead if it did in this share of the issue times at which it came.
+_USUALLY = 0.5
+
+
+def find_habits(cases: Sequence[Cases], source_ids: Sequence[str]) -> dict[str, SourceHabit]:
+    """What each source usually brings; a source that never came has no habit.
+
+    Args:
+        cases: of each variable, with the ages of the sources.
+        source_ids: the sources asked about.
+    """
+    habits = {}
+    for source_id in source_ids:
+        age = cases[0].age_hours[source_id]
+        known = age[np.isfinite(age)]
+        if not len(known):
+            continue
+        ages, counts = np.unique(known.round(), return_counts=True)
+        usual = float(ages[counts.argmax()])
+        came = np.abs(age - usual) < 0.5
+        members = max((each.members[source_id].shape[-1] for each in cases if source_id in each.members), default=0)
+        leads = np.zeros((len(cases), len(cases[0].lead_hours)), dtype=bool)
+        for index, each in enumerate(cases):
+            if source_id in each.members:
+                said = np.isfinite(each.members[source_id][came]).any(axis=(2, 3))
+                leads[index] = said.mean(axis=0) >= _USUALLY
+        habits[source_id] = SourceHabit(usual, members, leads)
+    return habits
+
+
+def only_usual(cases: Cases, habits: Mapping[str, SourceHabit]) -> Cases:
+    """The cases without what came from cycles of another age than usual: what experts of one clock learn from."""
+    members = {}
+    for source_id, values in cases.members.items():
+        strange = np.flatnonzero(_shifts(cases, source_id, habits) != 0)
+        if len(strange):
+            values = values.copy()
+            values[strange] = np.nan
+        members[source_id] = values
+    return replace(cases, members=members)
+
+
+def ask_panel(
+    experts: Sequence[CaseExpert],
+    cases: Cases,
+    habits: Mapping[str, SourceHabit],
+    expected: Mapping[str, NDArray[np.bool_]],
+    levels: NDArray[np.float64],
+) -> Floats:
+    """What each expert says of each case.
+
+    Args:
+        experts: of the variable of the cases. ``kind:source`` is the expert of one source, all others know several.
+        cases: any number of issue times.
+        habits: of the sources learned from.
+        expected: for each of them the leads at which it usually speaks of this variable, (lead,) bool.
+        levels: of the quantiles.
+
+    Returns:
+        (expert, issue, lead, site, level) float32; NaN where an expert sleeps.
+    """
+    answers = np.full((len(experts), *cases.observed.shape, len(levels)), np.nan, dtype=np.float32)
+    for issues, shifts in _clocks(cases, habits):
+        some = cases.take(issues)
+        whole = _all_there(some, expected, shifts)
+        for number, expert in enumerate(experts):
+            source_id = expert.name.partition(":")[2]
+            if source_id in habits:
+                shift = shifts[source_id]
+                if np.isfinite(shift):
+                    answers[number, issues] = expert.predict(in_clock(some, int(shift)), levels)
+            elif whole.any():
+                said = expert.predict(some, levels)
+                answers[number, issues] = np.where(whole[..., None, None], said, np.float32(np.nan))
+    return answers
+
+
+def in_clock(cases: Cases, shift_hours: int) -> Cases:
+    """The same cases as a cycle sees them that is older than usual by so many hours: issued earlier, leads longer."""
+    if shift_hours == 0:
+        return cases
+    return replace(
+        cases,
+        issue_times=cases.issue_times - np.timedelta64(3600 * shift_hours, "s"),
+        lead_hours=tuple(lead + shift_hours for lead in cases.lead_hours),
+    )
+
+
+def heard(answers: Floats, usual: int) -> Floats:
+    """What the blend hears: the first ``usual`` experts, who know what is usual, only where no other speaks.
+
+    Every other expert knows it, too; what is only usual would blur what they say.
+    """
+    spoken = np.isfinite(answers[usual:, ..., 0]).any(axis=0)
+    result = answers.copy()
+    result[:usual, spoken] = np.nan
+    return result
+
+
+def _shifts(cases: Cases, source_id: str, habits: Mapping[str, SourceHabit]) -> NDArray[np.float64]:
+    """By how many hours each issue time's cycle is older than usual, (issue,), NaN where there is none."""
+    habit = habits.get(source_id)
+    if habit is None or source_id not in cases.age_hours:
+        return np.full(len(cases.issue_times), np.nan)
+    return np.asarray((cases.age_hours[source_id] - habit.age_hours).round())
+
+
+def _clocks(cases: Cases, habits: Mapping[str, SourceHabit]) -> Iterator[tuple[NDArray[np.intp], dict[str, float]]]:
+    """Issue times in groups that share every source's shift."""
+    shifts = {source_id: _shifts(cases, source_id, habits) for source_id in habits}
+    table = np.stack([*shifts.values(), np.zeros(len(cases.issue_times))], axis=1)
+    patterns, group = np.unique(np.nan_to_num(table, nan=np.inf), axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        hours = {source_id: float(shift) for source_id, shift in zip(shifts, pattern[:-1], strict=True)}
+        yield np.flatnonzero(group.ravel() == number), hours
+
+
+def _all_there(cases: Cases, expected: Mapping[str, NDArray[np.bool_]], shifts: Mapping[str, float]) -> NDArray[Any]:
+    """Issue times and leads at which every source says what it usually does, (issue, lead) bool."""
+    whole = np.ones((len(cases.issue_times), len(cases.lead_hours)), dtype=bool)
+    for source_id, leads in expected.items():
+        if abs(shifts[source_id]) > _SAME_CLOCK_HOURS:
+            return np.zeros_like(whole)
+        if leads.any():
+            values = cases.members.get(source_id)
+            said = np.zeros_like(whole) if values is None else np.isfinite(values).any(axis=(2, 3))
+            whole &= said | ~leads
+    return whole
