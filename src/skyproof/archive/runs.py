@@ -119,6 +119,19 @@ class Runs:
             rows = rows_as_dicts(connection.execute(query).all())
         return tuple(_to_run(row) for row in rows)
 
+    def by_init(
+        self, *, init_from: datetime, init_until: datetime, as_of: datetime, release_id: str | None = None, limit: int
+    ) -> tuple[Run, ...]:
+        """Runs begun in [init_from, init_until] and published by ``as_of``, oldest first; of one init time the newest alone.
+
+        At most ``limit`` rows are read; whoever gets as many knows that there may be more.
+        """
+        query = _published(as_of, release_id).where(runs.c.init_time.between(init_from, init_until))
+        query = query.order_by(runs.c.init_time, runs.c.issue_time, runs.c.published_at, runs.c.run_id).limit(limit)
+        with self._database.reading() as connection:
+            rows = rows_as_dicts(connection.execute(query).all())
+        return tuple({row["init_time"]: _to_run(row) for row in rows}.values())
+
     def page(
         self, *, as_of: datetime, since: datetime | None = None, after: Run | None = None, limit: int
     ) -> tuple[Run, ...]:

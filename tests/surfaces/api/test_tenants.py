@@ -26,6 +26,15 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/portfolios"): {"name": "Bolt's park", "members": [{"site": "bolt-farm"}]},
     ("PUT", "/v1/portfolios/{portfolio_id}"): {"name": "changed", "members": [{"site": "zurich"}]},
 }
+#: Questions too long for an address: they read, whatever their method.
+QUESTIONS = ("/v1/query", "/v1/query/cost")
+BODIES |= {
+    ("POST", path): {
+        "geo": {"type": "all"}, "init_time": {"start": "2025-03-29T00:00:00Z", "end": "2025-03-31T00:00:00Z"},
+        "variables": ["temperature_2m"],
+    }
+    for path in QUESTIONS
+}  # fmt: skip
 #: Parameters without which an address answers nothing.
 QUERIES = {
     **{
@@ -149,7 +158,7 @@ def test_the_owner_finds_all_of_it(ask, acmes):
 
 def test_no_write_opens_to_a_key_that_only_reads(ask, acmes):
     for method, path, answer in walk(ask, acmes, "reader"):
-        if method != "GET":
+        if method != "GET" and path not in QUESTIONS:
             assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied"), (method, path)
 
 

@@ -44,6 +44,7 @@ from skyproof.surfaces.api.lifecycle import API_VERSION, DEPRECATIONS, Deprecati
 from skyproof.surfaces.api.news_routes import news_router
 from skyproof.surfaces.api.portfolio_routes import portfolio_router
 from skyproof.surfaces.api.push_routes import push_router
+from skyproof.surfaces.api.query_routes import query_router
 from skyproof.surfaces.api.site_routes import site_router
 from skyproof.surfaces.console.documentation import render_documentation
 from skyproof.surfaces.console.routes import add_console, add_styles
@@ -123,6 +124,7 @@ def create_app(
     app.include_router(push_router(archive, clock, authenticator, pusher))
     app.include_router(edr_router(forecasts))
     app.include_router(news_router(archive, clock, authenticator, deprecations))
+    app.include_router(query_router(archive, clock, authenticator, writer, nearest_site_km=nearest_site_km))
     _add_health(app, archive, clock)
     _add_description(app, deprecations)
     add_styles(app)

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from skyproof.surfaces.api import account_wire, place_wire, problems, push_wire, wire
+from skyproof.surfaces.api import account_wire, place_wire, problems, push_wire, query_wire, wire
 from skyproof.surfaces.api.forecast_description import FORECAST_SCHEMAS, forecast_operation
 from skyproof.surfaces.api.lifecycle import Deprecation
 
@@ -28,8 +28,10 @@ def describe(app: FastAPI, version: str, deprecations: Sequence[Deprecation] = (
         components = document.setdefault("components", {})
         schemas = components.setdefault("schemas", {})
         schemas["ProblemOut"] = wire.ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
-        for body in (*account_wire.BODIES, *place_wire.BODIES, *push_wire.BODIES):
-            schemas[body.__name__] = body.model_json_schema(ref_template="#/components/schemas/{model}")
+        for body in (*account_wire.BODIES, *place_wire.BODIES, *push_wire.BODIES, *query_wire.BODIES):
+            schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas[body.__name__] = schema
         schemas.update(FORECAST_SCHEMAS)
         components["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer"},
