@@ -259,3 +259,25 @@ def test_it_works_on_its_own_and_stops(push, endpoint):
         threading.Event().wait(0.01)
     pusher.close()
     assert push.states(webhook_id) == [("delivered", 1, 204)]
+
+
+def test_an_unforeseen_fault_is_logged_and_ends_nothing(push, endpoint, monkeypatch, caplog):
+    webhook_id, _ = push.hook(endpoint.url, "run.degraded")
+    pusher = push.another(every_s=0.01)
+    announce, calls = pusher.announce, []
+
+    def faulty() -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a fault of ours")
+        return announce()
+
+    monkeypatch.setattr(pusher, "announce", faulty)
+    pusher.start()
+    for _ in range(1000):
+        if push.states(webhook_id) == [("delivered", 1, 204)]:
+            break
+        threading.Event().wait(0.01)
+    pusher.close()
+    assert push.states(webhook_id) == [("delivered", 1, 204)]
+    assert "a fault of ours" in caplog.text

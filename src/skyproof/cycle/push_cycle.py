@@ -135,6 +135,9 @@ class Pusher:
                 self.deliver_due()
             except SkyproofError as error:
                 logger.warning("pushing failed, and is tried again: %s", error)
+            except Exception:
+                # One unforeseen fault must not end telling for good: it is logged whole, and the next look tries again.
+                logger.exception("pushing failed, and is tried again")
 
     def _attempt(self, push: Push, webhook: Webhook, notice: Notice) -> None:
         status, failure = self._send(webhook, notice)

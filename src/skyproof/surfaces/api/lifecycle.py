@@ -79,6 +79,7 @@ DEPRECATIONS: tuple[Deprecation, ...] = ()
 
 #: What changed, newest first.
 CHANGES: tuple[ApiChange, ...] = (
+    ApiChange(date(2026, 11, 25), "1.0.0", "added", "OGC API - EDR with CoverageJSON under /edr; models and sources."),
     ApiChange(
         date(2026, 11, 25),
         "1.0.0",
