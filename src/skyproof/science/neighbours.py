@@ -12,6 +12,7 @@ from skyproof.science.compiled import compiled, plain_array
 Floats = NDArray[Any]
 
 _EARTH_RADIUS_KM = 6371.0
+_NEGLIGIBLE = 1e-3
 
 
 def nearness(to: Floats, at: Floats, *, length_km: float, length_m: float) -> NDArray[np.float32]:
@@ -24,7 +25,7 @@ def nearness(to: Floats, at: Floats, *, length_km: float, length_m: float) -> ND
         length_m: difference in height at which it does; where a height is unknown it does not matter.
 
     Returns:
-        (to, at), 0 to 1; 0 where coordinates are unknown.
+        (to, at), 0 to 1; 0 where coordinates are unknown, and below a thousandth: who is so far away is no neighbour.
     """
     first, second = _unit_vectors(to), _unit_vectors(at)
     chord = np.sqrt(np.maximum(2.0 - 2.0 * np.nan_to_num(first @ second.T), 0.0))
@@ -32,7 +33,8 @@ def nearness(to: Floats, at: Floats, *, length_km: float, length_m: float) -> ND
     rise_m = np.nan_to_num(to[:, None, 2] - at[None, :, 2])
     result = np.exp(-0.5 * (np.square(distance_km / length_km) + np.square(rise_m / length_m)))
     to_known, at_known = (np.asarray(np.isfinite(part[:, :2]).all(axis=1)) for part in (to, at))
-    return np.where(to_known[:, None] & at_known, result, 0.0).astype(np.float32)
+    near = to_known[:, None] & at_known & (result >= _NEGLIGIBLE)
+    return np.where(near, result, 0.0).astype(np.float32)
 
 
 def neighbour_offsets(weights: Floats, sums: Floats, counts: Floats, *, pseudo_cases: float) -> NDArray[np.float32]:

@@ -152,3 +152,15 @@ def test_bytes_that_are_no_release_are_an_integrity_error(learned: tuple[Release
     data = learned[1][: len(learned[1]) // 2] if isinstance(damage, str) else damage
     with pytest.raises(IntegrityError):
         ReleaseContent.from_bytes(data)
+
+
+def test_the_card_tells_how_good_it_was_with_intervals(learned: tuple[Release, bytes]) -> None:
+    scores = learned[0].card["held_out_scores"]
+    assert isinstance(scores, dict)
+    assert set(scores) == set(toy_world.VARIABLES)
+    for told in scores.values():
+        value, low, high = told["crps"]
+        assert low < value < high
+        assert told["best_expert"] in {"emos:ens", "emos:det", "emos:all"}
+        assert set(told["skill_percent"]) == {"climatology", told["best_expert"]}
+    assert scores["temperature_2m"]["skill_percent"]["climatology"][1] > 0, "better than climatology beyond chance"

@@ -25,6 +25,7 @@ from skyproof.science.panel import ask_panel, find_habits, only_usual
 from skyproof.science.quantile_functions import clip_to_limits
 from skyproof.stages.learn.calibrate_regimes import RegimeFit, fit_regimes, join_regimes
 from skyproof.stages.learn.dependence import learn_dependence, score_outcomes
+from skyproof.stages.learn.held_out import Scores, forecast_held_out, score_held_out
 from skyproof.stages.learn.hindcast import State, learn_blend
 from skyproof.stages.learn.outcomes import Outcomes, gather_outcomes
 
@@ -39,12 +40,13 @@ MakeExperts = Callable[[Cases], Sequence[CaseExpert]]
 
 @dataclass(frozen=True, slots=True)
 class _Lesson:
-    """What was learned of one variable: states of its experts, of the blend, its regimes, scores for the dependence."""
+    """What was learned of one variable: experts, blend, regimes, scores for the dependence and for the card."""
 
     models: dict[str, Arrays]
     blend_state: State
     regimes: dict[str, RegimeFit]
     scores: Floats
+    held_out: Scores
 
 
 def learn_release(
@@ -170,7 +172,8 @@ def learn_release(
         trained_from=first,
         trained_until=as_of,
         sources=tuple(habits),
-        card=_card(content, record, len(tail)),
+        card=_card(content, record, len(tail))
+        | {"held_out_scores": {name: lesson.held_out for name, lesson in zip(grid.variables, lessons, strict=True)}},
     )
 
 
@@ -209,11 +212,11 @@ def _learn_variable(
     known_from = outcomes.known_from[:, subject.index]
     past = learn_blend(blend, cases.variable, subject.names, subject.usual.shape[1], answers, (observed, known_from))
     regimes = fit_regimes(past, blend, tuple(habits), skip=subject.skip)
-    whole = next(iter(regimes.values()))
-    scores = score_outcomes(past, blend, whole, outcomes, skip=subject.skip)
+    made = forecast_held_out(past, blend, next(iter(regimes.values())), skip=subject.skip)
+    scores = score_outcomes(cases.variable, outcomes.issue_times[subject.skip :], made, observed[subject.skip :])
     _fit(experts, regular, subject.as_of, subject.staleness, tell)
     states = {f"{expert.name}/{cases.variable.name}": expert.state() for expert in experts}
-    return _Lesson(states, past.final, regimes, scores)
+    return _Lesson(states, past.final, regimes, scores, score_held_out(past, made, skip=subject.skip))
 
 
 def _fit(
@@ -296,5 +299,6 @@ def _card(content: ReleaseContent, record: ObservedRecord, held_out: int) -> dic
         "coverage_80_by_regime": {name: known.coverage for name, known in content.regimes.items()},
         "widening_by_regime": {name: known.widening for name, known in content.regimes.items()},
         "limitations": "No forecast for sites that were not registered when it was learned; "
-        "coverage by regime was measured on the held-out part of the record.",
+        "scores and coverage by regime are those of the held-out part of the record, on which the blend and its calibration "
+        "learned; skyproof scorecard has those of later days.",
     }
