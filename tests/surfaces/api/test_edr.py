@@ -203,6 +203,7 @@ WRONG = {
     "time of another age": (f"position?coords={ZURICH}&datetime=0001-01-01T00:00Z", 400, "invalid_value"),
     "backwards": (f"position?coords={ZURICH}&datetime=2025-03-31T00:00Z/2025-03-30T00:00Z", 400, "invalid_value"),
     "crs": (f"position?coords={ZURICH}&crs=EPSG:2056", 400, "unknown_name"),
+    "form of nothing": (f"position?coords={ZURICH}&f=", 400, "unknown_name"),
     "form": (f"position?coords={ZURICH}&f=GeoTIFF", 400, "unknown_name"),
     "form of metadata": ("?f=html", 400, "unknown_name"),
     "height": (f"position?coords={ZURICH}&z=850", 400, "unknown_name"),

@@ -157,6 +157,6 @@ def check_choice(asked: Mapping[str, str], name: str, choices: tuple[str, ...]) 
     Raises:
         UnknownNameError: it is not.
     """
-    value = asked.get(name, "")
-    if value and value not in choices:
+    value = asked.get(name, choices[0])
+    if value not in choices:
         raise UnknownNameError(f"{name} {value[:60]!r} is not offered", hint=f"use {choices[0]}")

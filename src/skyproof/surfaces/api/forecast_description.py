@@ -169,7 +169,8 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "description": parameter.help,
         "schema": schema,
         "example": _example(parameter, schema),
-        **({"style": "form", "explode": False} if parameter.is_list else {}),
+        # An empty value is the default.
+        **({"style": "form", "explode": False} if parameter.is_list else {"allowEmptyValue": True}),
     }
 
 
