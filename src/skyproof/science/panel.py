@@ -121,6 +121,14 @@ def heard(answers: Floats, usual: int) -> Floats:
     return result
 
 
+def mean_of_awake(answers: Floats) -> Floats:
+    """Mean over the experts that speak, quantile by quantile, NaN where none does; experts on the first axis."""
+    awake = np.isfinite(answers)
+    count = awake.sum(axis=0)
+    total = np.where(awake, answers, np.float32(0)).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
 def _shifts(cases: Cases, source_id: str, habits: Mapping[str, SourceHabit]) -> NDArray[np.float64]:
     """By how many hours each issue time's cycle is older than usual, (issue,), NaN where there is none."""
     habit = habits.get(source_id)

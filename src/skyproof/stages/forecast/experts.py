@@ -15,7 +15,7 @@ from skyproof.domain.forecasts import ForecastInputs
 from skyproof.domain.protocols import CaseExpert, RecordModel
 from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.variables import Variable, find_variable
-from skyproof.science.panel import ask_panel
+from skyproof.science.panel import ask_panel, mean_of_awake
 from skyproof.science.quantile_functions import ensemble_quantiles
 
 #: The baseline made of all calibrated sources that are awake, quantile by quantile. No expert of the blend.
@@ -85,7 +85,7 @@ def ask_experts(panel: Panel, inputs: ForecastInputs) -> tuple[tuple[str, ...], 
             quantiles[place[f"{_RAW}{source_id}"], index] = ensemble_quantiles(members[0]).swapaxes(0, 1)
         _within(find_variable(name), quantiles[:, index])
     calibrated = [place[name] for name in (f"{_CALIBRATED}{known}" for known in content.source_ids) if name in place]
-    quantiles[-1] = _mean_of_awake(quantiles[calibrated])
+    quantiles[-1] = mean_of_awake(quantiles[calibrated])
     return names, quantiles
 
 
@@ -120,11 +120,3 @@ def _within(variable: Variable, quantiles: NDArray[np.float32]) -> None:
     """Hold quantiles inside the limits of a variable, in place."""
     if variable.lower is not None or variable.upper is not None:
         np.clip(quantiles, variable.lower, variable.upper, out=quantiles)
-
-
-def _mean_of_awake(quantiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over the experts that speak, NaN where none does."""
-    awake = np.isfinite(quantiles)
-    count = awake.sum(axis=0)
-    total = np.where(awake, quantiles, 0.0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

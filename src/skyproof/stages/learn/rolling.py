@@ -21,6 +21,7 @@ from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import CaseExpert
 from skyproof.science.first_guess import guess_quantiles, with_first_guess
 from skyproof.science.online_regression import group_leads
+from skyproof.science.panel import heard, mean_of_awake
 from skyproof.science.quantile_functions import clip_to_limits, drop_traces
 from skyproof.science.rolling_blend import arrival_order, blend_rolling
 from skyproof.science.spread_guard import guard_spread
@@ -104,7 +105,7 @@ def roll_forecasts(
     everything = [product[None], answers]
     shown = [PRODUCT, *names]
     if len(calibrated) > 1:
-        everything.append(_mean_of_awake(calibrated)[None])
+        everything.append(mean_of_awake(calibrated)[None])
         shown.append(EQUAL_WEIGHT)
     quantiles = np.concatenate(everything)[:, first - start :]
     return RolledForecasts(
@@ -121,14 +122,6 @@ def _check_there_is_past_and_future(cases: Cases, first: int, evaluate_from: np.
         f"evaluation from {evaluate_from} leaves {missing}; issue times: {span}",
         hint="evaluate from a time after the first issue time and not after the last",
     )
-
-
-def _mean_of_awake(quantiles: Floats) -> Floats:
-    """Mean over the models that speak, (issue, lead, site, level); NaN where none does."""
-    awake = np.isfinite(quantiles)
-    count = awake.sum(axis=0)
-    total = np.where(awake, quantiles, 0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def within(cases: Cases, quantiles: Floats) -> Floats:
@@ -209,11 +202,11 @@ def _recall(key: Path, expert: CaseExpert) -> Floats | None:
 
 
 def _blend_and_guard(cases: Cases, names: Sequence[str], answers: Floats, levels: NDArray[np.float64]) -> Floats:
-    asked = answers[[not name.startswith(_NOT_BLENDED) for name in names]]
-    fallback = np.array([name in _FALLBACKS for name in names if not name.startswith(_NOT_BLENDED)])
-    # Every other expert knows what is usual; what is only usual would blur what they say.
-    spoken = np.isfinite(asked[~fallback, ..., :1]).any(axis=0)
-    asked[fallback] = np.where(spoken, np.nan, asked[fallback])
+    usual = [number for number, name in enumerate(names) if name in _FALLBACKS]
+    others = [
+        number for number, name in enumerate(names) if name not in _FALLBACKS and not name.startswith(_NOT_BLENDED)
+    ]
+    asked = heard(answers[usual + others], len(usual))
     arrivals = arrival_order(cases.issue_times, cases.valid_times, cases.delay_hours)
     joined = blend_rolling(asked, cases.observed, arrivals, levels).blended
     groups = group_leads(len(cases.lead_hours), most=4)
