@@ -17,6 +17,7 @@ HABITS = {
     "alba": SourceHabit(12.0, 2, np.array([[True, True, True]])),
     "brio": SourceHabit(6.0, 2, np.array([[True, True, False]])),
 }
+WITH_WIND = {name: SourceHabit(habit.age_hours, 2, np.tile(habit.leads, (2, 1))) for name, habit in HABITS.items()}
 EXPECTED = {name: habit.leads[0] for name, habit in HABITS.items()}
 
 
@@ -74,7 +75,14 @@ def test_habits_are_the_usual_age_and_the_leads_reached_at_that_age() -> None:
 
 
 def test_experts_learn_from_cycles_of_the_usual_age_alone() -> None:
-    told = only_usual(cases(alba=[12, 36, 12], brio=[6, 6, 12]), HABITS)
+    whole = cases(alba=[12, 36, 12], brio=[6, 6, 12])
+    predictors = {"wind_speed_10m:alba": np.ones((3, 3, 2), dtype=np.float32)}
+    told = only_usual(replace(whole, predictors=predictors), WITH_WIND, variables=("temperature_2m", "wind_speed_10m"))
+    assert np.isfinite(told.predictors["wind_speed_10m:alba"][:, 0, 0]).tolist() == [True, False, True]
+    # What usually comes and did not is there as missing: experts that were learned with it count on its place.
+    assert np.isnan(told.predictors["wind_speed_10m:brio"]).all()
+    gone = replace(whole, members={"brio": whole.members["brio"]})
+    assert np.isnan(only_usual(gone, WITH_WIND, variables=("temperature_2m", "wind_speed_10m")).members["alba"]).all()
     assert np.isfinite(told.members["alba"][:, 0, 0, 0]).tolist() == [True, False, True]
     assert np.isfinite(told.members["brio"][:, 0, 0, 0]).tolist() == [True, True, False]
 

@@ -28,6 +28,7 @@ class Inputs:
         issue_time: datetime,
         max_age: timedelta = timedelta(hours=60),
         recent_hours: int = 48,
+        earlier: Sequence[datetime] = (),
     ) -> ForecastInputs:
         """The inputs of one run.
 
@@ -37,19 +38,20 @@ class Inputs:
             issue_time: what is known later does not exist.
             max_age: cycles whose init time is further back count as absent.
             recent_hours: how far back from the init time the recent observations reach.
+            earlier: issue times before this one whose cases come first, increasing.
         """
         init_time = floor_to_hours(issue_time, grid.step_hours)
         newest = {
             source_id: self._cycles.newest(source_id, as_of=issue_time, max_age=max_age) for source_id in source_ids
         }
-        cases = cases_of_cycles(
-            self._cycles,
-            self._observations,
-            grid,
-            {source_id: [cycle] for source_id, cycle in newest.items()},
-            [issue_time],
-            as_of=issue_time,
-        )
+        held = {
+            source_id: [
+                *(self._cycles.newest(source_id, as_of=before, max_age=max_age) for before in earlier),
+                cycle,
+            ]
+            for source_id, cycle in newest.items()
+        }
+        cases = cases_of_cycles(self._cycles, self._observations, grid, held, [*earlier, issue_time], as_of=issue_time)
         recent = self.recent(grid, issue_time=issue_time, recent_hours=recent_hours)
         return ForecastInputs(issue_time, init_time, grid, newest, cases, recent)
 

@@ -46,7 +46,7 @@ class ForecastInputs:
 
     ``init_time`` is the issue time rounded down to the grid's step. ``cycles`` names the newest usable cycle of
     each source, None where none is young enough; ``cases`` holds what they say, for each variable of the grid the cases of
-    this one issue time.
+    this issue time, last, and of those before it that were asked for.
     """
 
     issue_time: datetime

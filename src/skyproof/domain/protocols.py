@@ -98,7 +98,12 @@ class RecordModel(Protocol):
 # [case-expert]
 @runtime_checkable
 class CaseExpert(Protocol):
-    """An expert that learns from :class:`~skyproof.domain.cases.Cases` of one variable; the one form of all our models."""
+    """An expert that learns from :class:`~skyproof.domain.cases.Cases` of one variable; the one form of all our models.
+
+    Two attributes may be left out. ``growth``: over a table it learns again when its record has grown by this share (0, at every
+    block). ``needs_recent`` (False): it wants ``recent`` filled in and the first guess there, as
+    :func:`skyproof.science.first_guess.with_first_guess` does; over a table they always are.
+    """
 
     @property
     def name(self) -> str:

@@ -327,9 +327,25 @@ def with_first_guess(cases: Cases, *, settled: int) -> tuple[Cases, FirstGuess]:
     """
     cases = with_recent(cases)
     guess = walk_first_guess(cases, settled=settled)
+    return _with_guess(cases, guess), guess
+
+
+def with_applied_guess(cases: Cases, state: Mapping[str, NDArray[Any]]) -> Cases:
+    """Later cases as :func:`with_first_guess` would fill them in, from what an earlier walk knew at its end.
+
+    Args:
+        cases: of the variable, sources, leads and sites walked, from long enough before those asked about that running errors
+            have forgotten what was before them.
+        state: of the :class:`FirstGuess` walked.
+    """
+    cases = with_recent(cases)
+    return _with_guess(cases, apply_first_guess(cases, state))
+
+
+def _with_guess(cases: Cases, guess: FirstGuess) -> Cases:
     location = clip_to_limits(guess.location.astype(np.float32), cases.variable.lower, cases.variable.upper)
     own = with_recent(replace(cases, members={"guess": location[..., None]}, predictors={}, recent={}))
     recent = {name: values for name, values in cases.recent.items() if not name.startswith("last:")}
     recent |= {name: values for name, values in own.recent.items() if name.endswith(":guess")}
     recent |= {"guess": location, "guess_scale": guess.scale.astype(np.float32)}
-    return replace(cases, recent=recent), guess
+    return replace(cases, recent=recent)

@@ -22,6 +22,8 @@ Floats = NDArray[np.float32]
 
 #: A cycle that is older or younger than usual by more is another clock for those who know several sources, in hours.
 _SAME_CLOCK_HOURS = 6
+#: Issue times before those asked about that experts see beside them: earlier runs speak of the same valid times.
+RUNS_SHOWN = 3
 #: A source usually reaches a lead if it did in this share of the issue times at which it came.
 _USUALLY = 0.5
 
@@ -52,16 +54,42 @@ def find_habits(cases: Sequence[Cases], source_ids: Sequence[str]) -> dict[str, 
     return habits
 
 
-def only_usual(cases: Cases, habits: Mapping[str, SourceHabit]) -> Cases:
-    """The cases without what came from cycles of another age than usual: what experts of one clock learn from."""
-    members = {}
-    for source_id, values in cases.members.items():
+def only_usual(cases: Cases, habits: Mapping[str, SourceHabit], *, variables: Sequence[str]) -> Cases:
+    """The cases as experts of one clock learn from them and are asked about them.
+
+    Args:
+        cases: of one of the variables.
+        habits: of the sources.
+        variables: as the habits have them.
+
+    Returns:
+        Cases without what came from cycles of another age than usual, and with exactly the sources and predictors that usually
+        come, NaN where one of them did not at all.
+    """
+    shape = cases.observed.shape
+    members, predictors = {}, {}
+    for source_id, habit in habits.items():
         strange = np.flatnonzero(_shifts(cases, source_id, habits) != 0)
-        if len(strange):
-            values = values.copy()
-            values[strange] = np.nan
-        members[source_id] = values
-    return replace(cases, members=members)
+        for index, variable in enumerate(variables):
+            if not habit.leads[index].any():
+                continue
+            if variable == cases.variable.name:
+                members[source_id] = _without(cases.members.get(source_id), strange, (*shape, habit.members))
+            else:
+                name = f"{variable}:{source_id}"
+                predictors[name] = _without(cases.predictors.get(name), strange, shape)
+    return replace(cases, members=members, predictors=predictors)
+
+
+def _without(values: Floats | None, issues: NDArray[np.intp], shape: tuple[int, ...]) -> Floats:
+    """Values as if there were none at some issue times; none at all where there are none."""
+    if values is None:
+        return np.full(shape, np.nan, dtype=np.float32)
+    if not len(issues):
+        return values
+    values = values.copy()
+    values[issues] = np.nan
+    return values
 
 
 def ask_panel(

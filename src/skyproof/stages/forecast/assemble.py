@@ -85,7 +85,7 @@ def _spoken(inputs: ForecastInputs, source_id: str) -> NDArray[np.bool_]:
     said = np.zeros(len(inputs.grid.lead_hours), dtype=bool)
     for cases in inputs.cases:
         if source_id in cases.members:
-            said |= np.isfinite(cases.members[source_id][0]).any(axis=(1, 2))
+            said |= np.isfinite(cases.members[source_id][-1]).any(axis=(1, 2))
     return said
 
 

@@ -21,7 +21,7 @@ from skyproof.domain.protocols import Blend
 from skyproof.domain.times import floor_to_hours, hours, schedule
 from skyproof.science.panel import heard
 from skyproof.stages.forecast.axes import valid_times
-from skyproof.stages.forecast.experts import Panel, ask_experts
+from skyproof.stages.forecast.experts import Panel, ask_experts, earlier_issues
 
 State = Mapping[str, NDArray[Any]]
 
@@ -101,7 +101,11 @@ def _remembered(
     held = archive.experts.read(release.release_id, issued, leads=leads)
     if held is None:
         inputs = archive.inputs.gather(
-            content.grid, content.source_ids, issue_time=issued, max_age=hours(content.max_cycle_age_hours)
+            content.grid,
+            content.source_ids,
+            issue_time=issued,
+            max_age=hours(content.max_cycle_age_hours),
+            earlier=earlier_issues(content, issued),
         )
         names, quantiles = ask_experts(panel, inputs)
         key = archive.experts.put(release.release_id, issued, names, quantiles, content.grid)

@@ -49,6 +49,7 @@ class BoostingExpert:
 
     #: Learns again when its record has grown by this share: it is dear, and half a season changes it little.
     growth = 0.25
+    needs_recent = True
 
     def __init__(self, *, errors: bool) -> None:
         self.name = "error_boosting" if errors else "boosting"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +15,19 @@ from skyproof.domain.errors import IntegrityError
 from skyproof.domain.forecasts import ForecastInputs
 from skyproof.domain.protocols import CaseExpert, RecordModel
 from skyproof.domain.quantiles import LEVEL_ARRAY
+from skyproof.domain.times import schedule
 from skyproof.domain.variables import Variable, find_variable
-from skyproof.science.panel import ask_panel, mean_of_awake
+from skyproof.science.first_guess import with_applied_guess
+from skyproof.science.panel import RUNS_SHOWN, ask_panel, mean_of_awake, only_usual
 from skyproof.science.quantile_functions import ensemble_quantiles
 
 #: The baseline made of all calibrated sources that are awake, quantile by quantile. No expert of the blend.
 EQUAL_WEIGHT = "equal_weight"
 _RAW = "raw:"
+#: Under this name and that of a variable a release keeps where its first guess ended.
+GUESS = "guess/"
+#: From so long before an issue time on are running errors made anew, in days: the slowest has a half life of 25.
+_RUNNING_DAYS = 75
 _CALIBRATED = "emos:"
 
 MakeExperts = Callable[[Cases], Sequence[CaseExpert]]
@@ -76,17 +83,35 @@ def ask_experts(panel: Panel, inputs: ForecastInputs) -> tuple[tuple[str, ...], 
     for model in panel.usual:
         quantiles[place[model.name]] = model.predict(inputs).quantiles
     for index, (name, cases) in enumerate(zip(grid.variables, inputs.cases, strict=True)):
-        experts = panel.experts[name]
         expected = {source_id: habit.leads[index] for source_id, habit in content.habits.items()}
-        answers = ask_panel(experts, cases, content.habits, expected, LEVEL_ARRAY)[:, 0]
-        for expert, answer in zip(experts, answers, strict=True):
-            quantiles[place[expert.name], index] = answer.swapaxes(0, 1)
+        for experts, told in _told(panel, name, cases):
+            answers = ask_panel(experts, told, content.habits, expected, LEVEL_ARRAY)[:, -1]
+            for expert, answer in zip(experts, answers, strict=True):
+                quantiles[place[expert.name], index] = answer.swapaxes(0, 1)
         for source_id, members in cases.members.items():
-            quantiles[place[f"{_RAW}{source_id}"], index] = ensemble_quantiles(members[0]).swapaxes(0, 1)
+            quantiles[place[f"{_RAW}{source_id}"], index] = ensemble_quantiles(members[-1]).swapaxes(0, 1)
         _within(find_variable(name), quantiles[:, index])
     calibrated = [place[name] for name in (f"{_CALIBRATED}{known}" for known in content.source_ids) if name in place]
     quantiles[-1] = mean_of_awake(quantiles[calibrated])
     return names, quantiles
+
+
+def earlier_issues(content: ReleaseContent, issue_time: datetime) -> list[datetime]:
+    """The nominal issue times before one that its experts must see beside it; none where no expert looks back."""
+    if not any(name.startswith(GUESS) for name in content.models):
+        return []
+    since, last = issue_time - timedelta(days=_RUNNING_DAYS), issue_time - timedelta(seconds=1)
+    return list(schedule(since, last, content.issue_every_hours, content.issue_hour_utc))
+
+
+def _told(panel: Panel, name: str, cases: Cases) -> Iterator[tuple[tuple[CaseExpert, ...], Cases]]:
+    """Experts of a variable with the cases they are asked about, the present one last."""
+    looking_back = tuple(expert for expert in panel.experts[name] if getattr(expert, "needs_recent", False))
+    yield tuple(expert for expert in panel.experts[name] if expert not in looking_back), cases.take(slice(-1, None))
+    if looking_back:
+        usual = only_usual(cases, panel.content.habits, variables=panel.content.grid.variables)
+        prepared = with_applied_guess(usual, panel.content.models[f"{GUESS}{name}"])
+        yield looking_back, prepared.take(slice(-1 - RUNS_SHOWN, None))
 
 
 def _as_learned(content: ReleaseContent, index: int) -> Cases:

@@ -41,6 +41,7 @@ class ForestExpert:
 
     #: Learns again when its record has grown by this share.
     growth = 0.12
+    needs_recent = True
 
     def __init__(self, *, errors: bool) -> None:
         self.name = "error_forest" if errors else "forest"

@@ -33,6 +33,7 @@ class IsotonicExpert:
     """
 
     name = "idr"
+    needs_recent = True
 
     def __init__(self) -> None:
         self._groups: list[State] = []

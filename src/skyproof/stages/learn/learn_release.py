@@ -21,7 +21,8 @@ from skyproof.domain.protocols import Blend, CaseExpert, RecordModel
 from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.times import floor_to_hours, format_instant, hours, schedule, to_datetime64
 from skyproof.domain.variables import find_variable
-from skyproof.science.panel import ask_panel, find_habits, only_usual
+from skyproof.science.first_guess import with_first_guess
+from skyproof.science.panel import RUNS_SHOWN, ask_panel, find_habits, only_usual
 from skyproof.science.quantile_functions import clip_to_limits
 from skyproof.stages.learn.calibrate_regimes import RegimeFit, fit_regimes, join_regimes
 from skyproof.stages.learn.dependence import learn_dependence, score_outcomes
@@ -136,6 +137,7 @@ def learn_release(
                     tail_start,
                     as_of,
                     min(timedelta(days=serve_days / 2), (as_of - first) / _STALEST),
+                    grid.variables,
                 ),
                 experts[index],
                 blend,
@@ -190,6 +192,7 @@ class _Subject:
     tail_start: datetime
     as_of: datetime
     staleness: timedelta
+    variables: tuple[str, ...]
 
     @property
     def skip(self) -> int:
@@ -201,12 +204,26 @@ def _learn_variable(
     subject: _Subject, experts: Sequence[CaseExpert], blend: Blend, tell: Callable[[], None]
 ) -> _Lesson:
     cases, habits, outcomes = subject.cases, subject.habits, subject.outcomes
-    regular = only_usual(cases, habits)
-    _fit(experts, regular, subject.tail_start, subject.staleness, tell)
-    tail = cases.take(slice(len(cases.issue_times) - len(outcomes.issue_times), None))
+    regular = only_usual(cases, habits, variables=subject.variables)
+    first = len(cases.issue_times) - len(outcomes.issue_times)
+    back = tuple(expert for expert in experts if getattr(expert, "needs_recent", False))
+    plain = tuple(expert for expert in experts if expert not in back)
+    states: dict[str, Arrays] = {}
+    prepared = regular
+    if back:
+        prepared, guess = with_first_guess(regular, settled=first)
+        states[f"guess/{cases.variable.name}"] = guess.state
+    _fit(plain, regular, subject.tail_start, subject.staleness, tell)
+    _fit(back, prepared, subject.tail_start, subject.staleness, tell)
     expected = {source_id: habit.leads[subject.index] for source_id, habit in habits.items()}
-    asked = ask_panel(experts, tail, habits, expected, LEVEL_ARRAY)
-    answers = _by_name(subject, experts, asked)
+    shown = max(first - RUNS_SHOWN, 0)
+    answers = _by_name(
+        subject,
+        {
+            **_ask(plain, cases.take(slice(first, None)), habits, expected),
+            **_ask(back, prepared.take(slice(shown, None)), habits, expected),
+        },
+    )
     tell()
     observed = np.ascontiguousarray(outcomes.observed[:, subject.index])
     known_from = outcomes.known_from[:, subject.index]
@@ -214,8 +231,9 @@ def _learn_variable(
     regimes = fit_regimes(past, blend, tuple(habits), skip=subject.skip)
     made = forecast_held_out(past, blend, next(iter(regimes.values())), skip=subject.skip)
     scores = score_outcomes(cases.variable, outcomes.issue_times[subject.skip :], made, observed[subject.skip :])
-    _fit(experts, regular, subject.as_of, subject.staleness, tell)
-    states = {f"{expert.name}/{cases.variable.name}": expert.state() for expert in experts}
+    _fit(plain, regular, subject.as_of, subject.staleness, tell)
+    _fit(back, prepared, subject.as_of, subject.staleness, tell)
+    states |= {f"{expert.name}/{cases.variable.name}": expert.state() for expert in experts}
     return _Lesson(states, past.final, regimes, scores, score_held_out(past, made, skip=subject.skip))
 
 
@@ -233,15 +251,26 @@ def _fit(
         expert.fit(aged, to_datetime64(as_of + staleness))
 
 
-def _by_name(subject: _Subject, experts: Sequence[CaseExpert], asked: Floats) -> Floats:
+def _ask(
+    experts: Sequence[CaseExpert],
+    cases: Cases,
+    habits: dict[str, SourceHabit],
+    expected: dict[str, NDArray[np.bool_]],
+) -> dict[str, Floats]:
+    """What each expert says, by name, (issue, lead, site, level)."""
+    said = ask_panel(experts, cases, habits, expected, LEVEL_ARRAY)
+    return {expert.name: answer for expert, answer in zip(experts, said, strict=True)}
+
+
+def _by_name(subject: _Subject, asked: dict[str, Floats]) -> Floats:
     """All answers inside physical limits, (issue, expert, site, lead, level), NaN for experts of other variables only."""
     variable = subject.cases.variable
-    place = {name: number for number, name in enumerate(subject.names)}
-    count, sites, leads, levels = len(subject.names), *subject.usual.shape[2:]
-    answers = np.full((len(subject.usual), count, sites, leads, levels), np.nan, dtype=np.float32)
-    answers[:, : subject.usual.shape[1]] = subject.usual
-    for expert, said in zip(experts, asked, strict=True):
-        answers[:, place[expert.name]] = said.swapaxes(1, 2)
+    issues, usual, sites, leads, levels = subject.usual.shape
+    answers = np.full((issues, len(subject.names), sites, leads, levels), np.nan, dtype=np.float32)
+    answers[:, :usual] = subject.usual
+    for number, name in enumerate(subject.names):
+        if name in asked:
+            answers[:, number] = asked[name][-issues:].swapaxes(1, 2)
     return np.asarray(clip_to_limits(answers, variable.lower, variable.upper))
 
 

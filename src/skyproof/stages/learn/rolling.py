@@ -21,7 +21,7 @@ from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import CaseExpert
 from skyproof.science.first_guess import guess_quantiles, with_first_guess
 from skyproof.science.online_regression import group_leads
-from skyproof.science.panel import heard, mean_of_awake
+from skyproof.science.panel import RUNS_SHOWN, heard, mean_of_awake
 from skyproof.science.quantile_functions import clip_to_limits, drop_traces
 from skyproof.science.rolling_blend import arrival_order, blend_rolling
 from skyproof.science.spread_guard import guard_spread
@@ -35,8 +35,6 @@ _GROWTH: dict[Refit, float] = {"daily": 0.02, "weekly": 0.04, "monthly": 0.08, "
 #: Experts answer from this share of the time before the evaluation on, so that the blend has something to learn from.
 _WARM_UP_FROM = 0.4
 _FEWEST_ISSUES = 6
-#: Issue times before a block that experts see beside it.
-_RUNS_SHOWN = 3
 #: Experts of the blend whose names begin so are calibrated sources: the equal-weight baseline is made of them.
 _CALIBRATED = "emos:"
 #: Baselines that are shown beside the product; climatology and persistence also sit in the blend.
@@ -162,7 +160,7 @@ def _ask_in_blocks(
     for done, block in enumerate(blocks):
         as_of = cases.issue_times[block.start]
         # The runs before say something of the same valid times: they are shown, their own answers are dropped.
-        shown = max(block.start - _RUNS_SHOWN, 0)
+        shown = max(block.start - RUNS_SHOWN, 0)
         past, now = cases.take(slice(0, block.start)), cases.take(slice(shown, block.end))
         for number, expert in enumerate(experts):
             progress("learn and forecast", done * len(experts) + number, len(blocks) * len(experts))
