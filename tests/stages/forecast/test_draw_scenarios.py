@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.array_file import write_arrays
 from skyproof.archive.release_content import ReleaseContent
 from skyproof.domain.cycles import CycleBatch, ObservationBatch
-from skyproof.domain.errors import InvalidValueError, NotAvailableError, UnknownNameError
+from skyproof.domain.errors import IntegrityError, InvalidValueError, NotAvailableError, UnknownNameError
 from skyproof.domain.times import hours, to_datetime64
 from skyproof.science.scenarios import scenario_quantiles
 from skyproof.stages.forecast.scenarios import draw_scenarios, sum_over_sites
@@ -136,6 +137,18 @@ def test_a_release_from_before_scenarios_is_readable_and_has_no_copula(world):
     )  # fmt: skip
     with pytest.raises(NotAvailableError, match="has no copula"):
         draw_scenarios(archive, replace(run, release_id=release.release_id), members=5, template="copula")
+
+
+def test_a_release_that_cannot_be_read_any_more_does_not_stop_scenarios(world):
+    archive, run = world
+    release = archive.releases.add(
+        write_arrays({"manifest": np.array(['{"code_version": "0.0.1"}'])}, attributes={}), created_at=LEARNED,
+        trained_from=toy_world.START, trained_until=LEARNED, sources=("ens",), card={}, state="retired",
+    )  # fmt: skip
+    old = replace(run, release_id=release.release_id)
+    with pytest.raises(IntegrityError, match="made by an older version"):
+        draw_scenarios(archive, old, members=5, template="copula")
+    assert draw_scenarios(archive, old, members=5).template["kind"] == "ensemble"
 
 
 def test_members_sum_over_sites_one_by_one(world):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.archive import Archive
-from skyproof.domain.errors import InvalidValueError, NotAvailableError, UnknownNameError
+from skyproof.domain.errors import IntegrityError, InvalidValueError, NotAvailableError, UnknownNameError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.scenarios import Scenarios
 from skyproof.domain.times import format_instant
@@ -141,9 +142,11 @@ def _choose(archive: Archive, cells: Cells, template: Template) -> _Dependence:
             f"template {template[:40]!r} is not known", hint=f"use auto, {', '.join(kinds)} or independent"
         )
     for kind in kinds.values():
-        found = kind(archive, cells, fewest=_FEWEST_DATES)
-        if found is not None:
-            return found
+        # A template that cannot be read any more (a release of an older version) is one that is not there.
+        with suppress(IntegrityError):
+            found = kind(archive, cells, fewest=_FEWEST_DATES)
+            if found is not None:
+                return found
     return _independent()
 
 
