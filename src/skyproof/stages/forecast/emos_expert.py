@@ -34,7 +34,7 @@ _WORTH_THREADS = 50_000
 class EmosExpert:
     """Distributional regression on one source; see :mod:`skyproof.stages.forecast.source_regression`.
 
-    A refit begins from the last solution, and chooses anew only when the record has grown by half. Sleeps where the
+    A refit begins from the last solution, and chooses anew only when the record has grown by a fifth. Sleeps where the
     source is missing and, altogether, for circular variables and before ten cases are known.
     """
 
@@ -142,8 +142,8 @@ def known_issues(cases: Cases, as_of: np.datetime64) -> Cases:
 
 
 def chooses_anew(common: State, mark: int) -> bool:
-    """Whether the record has grown by half, to ``mark`` issue times, since something was chosen on it."""
-    return not common or (mark > 0 and mark >= 1.5 * int(common["checkpoint"][0]))
+    """Whether the record has reached another checkpoint since something was chosen on it."""
+    return not common or mark != int(common["checkpoint"][0])
 
 
 def pack_groups(common: State, groups: Sequence[State]) -> State:
