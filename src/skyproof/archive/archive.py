@@ -21,6 +21,7 @@ from skyproof.archive.deliveries import Deliveries
 from skyproof.archive.events import Events
 from skyproof.archive.experts import Experts
 from skyproof.archive.inputs import Inputs
+from skyproof.archive.ledger import Ledger
 from skyproof.archive.names import NameRegister
 from skyproof.archive.notices import Notices
 from skyproof.archive.objects import LocalObjectStore
@@ -62,6 +63,7 @@ class Archive:
         self.inputs = Inputs(self.cycles, self.observations)
         self.scores = Scores(database, objects)
         self.deliveries = Deliveries(database)
+        self.ledger = Ledger(database)
         self.events = Events(database)
         self.corrigenda = Corrigenda(database)
         self.notices = Notices(database)

@@ -29,7 +29,13 @@ from sqlalchemy.engine import Connection
 from skyproof.archive.database import Database, raw_cursor, rows_as_dicts
 from skyproof.archive.tables import bodies, receipts
 from skyproof.domain.deliveries import Receipt
-from skyproof.domain.errors import IntegrityError, SkyproofError, StoreUnavailableError, UnknownNameError
+from skyproof.domain.errors import (
+    DayClosedError,
+    IntegrityError,
+    SkyproofError,
+    StoreUnavailableError,
+    UnknownNameError,
+)
 from skyproof.domain.times import to_epoch_seconds
 
 #: Receipts that may wait; beyond this the store is too slow and the caller must say so instead of piling up.
@@ -38,6 +44,7 @@ QUEUE_LENGTH = 10_000
 BATCH_LENGTH = 512
 _KNOWN_BODIES = 65_536
 _COMPRESSION_LEVEL = 1
+_DAY_S = 86_400
 _FIELDS = tuple(field.name for field in fields(Receipt))
 _VALUES = attrgetter(*_FIELDS)
 
@@ -147,7 +154,8 @@ class ReceiptWriter:
         _settle(batch, None)
 
     def _fail(self, batch: list[_Item], error: Exception) -> None:
-        if len(batch) > 1 and (not isinstance(error, StoreUnavailableError) or self._database.is_refusal(error)):
+        of_one = not isinstance(error, StoreUnavailableError) or isinstance(error, DayClosedError)
+        if len(batch) > 1 and (of_one or self._database.is_refusal(error)):
             for item in batch:
                 self._commit([item])
             return
@@ -195,6 +203,15 @@ class ReceiptWriter:
             connection.execute(self._database.insert_new(bodies), rows)
 
     def _write_receipts(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
+        self._insert_receipts(cursor, rows)
+        # Asked after the rows are in: from then on the ledger waits for this transaction before it closes a day.
+        (closed,) = cursor.execute("SELECT max(day) FROM ledger_days").fetchone()
+        if closed is not None and min(row[-1] for row in rows) < (closed + 1) * _DAY_S:
+            raise DayClosedError(
+                "the day of a receipt is closed in the ledger", hint="the answer took too long; ask again"
+            )
+
+    def _insert_receipts(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
         names = ", ".join(_FIELDS)
         if self._database.is_sqlite:
             # All rows in one statement: between statements the driver lets the event loop's thread in, and waits for it.

@@ -11,7 +11,7 @@ from skyproof.archive.database import Database
 from skyproof.domain.errors import StoreUnavailableError
 
 #: The newest revision; the older ones we can upgrade from come before it.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0004", "0005", "0006")
 HEAD = REVISIONS[-1]
 MIGRATIONS = Path(__file__).with_name("migrations")
 # Any constant of our own: keeps two processes from upgrading one PostgreSQL database at once.

@@ -276,6 +276,17 @@ receipts = sa.Table(
     sa.Index(None, "forecast_id", "customer_id"),
 )
 
+#: Days of which no receipt is taken any more; the hashes follow once they are worked out.
+ledger_days = sa.Table(
+    "ledger_days",
+    metadata,
+    make_column("day", Day, key=True),
+    make_column("count", sa.BigInteger, null=True),
+    make_column("tree_root", sa.Text, null=True),
+    make_column("previous_root", sa.Text, null=True),
+    make_column("root", sa.Text, null=True),
+)
+
 events = sa.Table(
     "events",
     metadata,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,30 @@ class Receipt:
     media_type: str
     status: int
     served_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerDay:
+    """All receipts of a UTC day under one hash, chained to the day before. Hashes are SHA-256 as hex.
+
+    ``tree_root`` is over the receipts alone, ``root`` also over date, count and the ``previous_root``.
+    """
+
+    day: date
+    count: int
+    tree_root: str
+    previous_root: str
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class InclusionProof:
+    """That a receipt is among those of a day: the sibling hashes from its leaf to the day's ``tree_root``."""
+
+    receipt: Receipt
+    day: LedgerDay
+    leaf_index: int
+    audit_path: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

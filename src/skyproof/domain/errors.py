@@ -23,6 +23,7 @@
     └── StoreError            what we keep is away or damaged: an operator looks (``skyproof doctor``)
         ├── IntegrityError        bytes do not match their digest
         └── StoreUnavailableError database or object store does not answer, or is of another version
+            └── DayClosedError        a receipt came after its day was closed in the ledger: ask again
 
 Each class has a stable ``kind``; kinds are added, never renamed. A message says what we got, what we wanted and
 what to do; ``hint`` holds the last part when it can be said apart.
@@ -167,3 +168,9 @@ class StoreUnavailableError(StoreError):
     """A store that does not answer, or is of another version."""
 
     kind = "store_unavailable"
+
+
+class DayClosedError(StoreUnavailableError):
+    """A receipt that came after its day was closed in the ledger; the question asked again gets one of today."""
+
+    kind = "day_closed"

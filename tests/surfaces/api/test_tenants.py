@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from skyproof.archive.archive import Archive
 from skyproof.domain.notices import Notice
 from skyproof.surfaces.api.description import OPEN
-from tests.surfaces.api.served import ACME_SITE, NOW, Caller, calling, fill
+from tests.surfaces.api.served import ACME_SITE, NOW, Caller, MovableClock, calling, fill
 
 SITE = {"name": "Acme's yard", "latitude": 47.1, "longitude": 8.1, "elevation": 450.0}
 PARK = {"name": "Acme's park", "members": [{"site": "acme-roof"}]}
@@ -52,8 +53,15 @@ QUERIES = {
 }
 
 
+THE_DAY_BEFORE = NOW - timedelta(hours=8)
 #: Names in addresses of what everyone may see.
-PUBLIC = {"model": "skyproof", "source": "alba", "collection": "skyproof", "instance": "2025-03-30T00:00Z"}
+PUBLIC = {
+    "model": "skyproof",
+    "source": "alba",
+    "collection": "skyproof",
+    "instance": "2025-03-30T00:00Z",
+    "date": THE_DAY_BEFORE.date().isoformat(),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -63,20 +71,28 @@ def without_release(monkeypatch):
 
 
 @pytest.fixture
-def ask(archive: Archive) -> Iterator[Caller]:
-    with calling(archive, fill(archive).tokens) as caller:
+def clock() -> MovableClock:
+    return MovableClock()
+
+
+@pytest.fixture
+def ask(archive: Archive, clock: MovableClock) -> Iterator[Caller]:
+    with calling(archive, fill(archive).tokens, clock=clock) as caller:
         yield caller
 
 
 @pytest.fixture
-def acmes(ask: Caller, archive: Archive) -> dict[str, str]:
+def acmes(ask: Caller, archive: Archive, clock: MovableClock) -> dict[str, str]:
     """One of everything acme has, by the name of the parameter that stands for it in an address."""
+    clock.instant = THE_DAY_BEFORE  # its receipt is in the ledger by now
+    forecast_id = ask.forecast({"site": "acme-roof"}).json()["meta"]["forecast_id"]
+    clock.instant = NOW
     ask.post(f"/v1/sites/{ACME_SITE.site_id}/observations", ROWS)
     hook = ask.post("/v1/webhooks", {"url": "https://93.184.216.34/acme", "events": ["run.late"]}).json()["webhook"]
     archive.notices.add([Notice("evt_1", "acme", "run.late", NOW, {"cause": "acme alone"})], now=NOW)
     return {
         "location": "acme-roof",
-        "forecast_id": ask.forecast({"site": "acme-roof"}).json()["meta"]["forecast_id"],
+        "forecast_id": forecast_id,
         "key_id": ask.post("/v1/keys", {"scopes": ["forecast:read"]}).json()["key_id"],
         "site_id": ask.post("/v1/sites", SITE).json()["site"],
         "portfolio_id": ask.post("/v1/portfolios", PARK).json()["portfolio"],

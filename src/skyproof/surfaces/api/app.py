@@ -40,6 +40,7 @@ from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
 from skyproof.surfaces.api.guides import API_CATALOG, write_llms_text
+from skyproof.surfaces.api.ledger_routes import ledger_router
 from skyproof.surfaces.api.lifecycle import API_VERSION, DEPRECATIONS, Deprecation
 from skyproof.surfaces.api.news_routes import news_router
 from skyproof.surfaces.api.portfolio_routes import portfolio_router
@@ -116,6 +117,7 @@ def create_app(
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
     app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))
     _add_delivered(app, forecasts, authenticator)
+    app.include_router(ledger_router(archive, clock, authenticator))
     app.include_router(discovery_router(archive, clock, authenticator))
     app.include_router(catalogue_router(archive, clock, authenticator))
     app.include_router(account_router(archive, clock, authenticator))

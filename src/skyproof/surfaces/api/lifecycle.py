@@ -79,6 +79,12 @@ DEPRECATIONS: tuple[Deprecation, ...] = ()
 
 #: What changed, newest first.
 CHANGES: tuple[ApiChange, ...] = (
+    ApiChange(
+        date(2026, 11, 25),
+        "1.0.0",
+        "added",
+        "The ledger of receipts, a hash chain of days, and proofs that your receipt is in it.",
+    ),
     ApiChange(date(2026, 11, 25), "1.0.0", "added", "OGC API - EDR with CoverageJSON under /edr; models and sources."),
     ApiChange(
         date(2026, 11, 25),

@@ -70,6 +70,9 @@ CODES: tuple[Code, ...] = (
     Code("not_available", 404, "There is no answer yet", "A right question that cannot be answered (yet)."),
     Code("no_run", 404, "There is no run yet", "No run was published by the time asked for."),
     Code("no_release", 404, "There is no release yet", "Nothing has been learned yet."),
+    Code(
+        "day_closed", 503, "The day of the answer is closed", "It took past midnight UTC and was not sent; ask again."
+    ),
     Code("store_unavailable", 503, "The store does not answer", "Our fault; try again in a moment."),
     Code("internal", 500, "Something went wrong here", "Our fault; tell us the request id."),
     Code("http_error", 400, "The request failed", "Another HTTP error; the status says which."),
