@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LONGEST = {"src/skyproof/domain": 200, "src": 400}
+LONGEST = {"src/skyproof/domain": 200, "src": 400, "packages": 400}
 PAGES = {"README.md": 199, "ARCHITECTURE.md": 120}
 WANTED = ("LICENSE", "GLOSSARY.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/index.md", *PAGES)
 RECORD_PARTS = (
@@ -51,7 +51,7 @@ def check_wanted_files(root: Path) -> Iterator[str]:
 
 def check_lengths(root: Path) -> Iterator[str]:
     """No source file and no page is longer than it may be."""
-    for path in _files(root, "src", ".py"):
+    for path in (*_files(root, "src", ".py"), *_files(root, "packages", ".py")):
         limit = next(limit for folder, limit in LONGEST.items() if path.relative_to(root).is_relative_to(folder))
         yield from _too_long(root, path, limit, "find the second idea in it and give it a file")
     for name, limit in PAGES.items():
@@ -87,7 +87,7 @@ def check_locks(root: Path) -> Iterator[str]:
 
 def check_unfinished(root: Path) -> Iterator[str]:
     """Nothing in the sources is left for later, and no path of one machine stands in them."""
-    for folder in ("src", "tools", "benchmarks", "examples", "docs"):
+    for folder in ("src", "packages", "tools", "benchmarks", "examples", "docs"):
         for path in _files(root, folder, ".py", ".md", ".yaml", ".sh"):
             if path.name == Path(__file__).name:
                 continue
