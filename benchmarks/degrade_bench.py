@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
+from skyproof.archive.release_content import ReleaseContent
 from skyproof.cycle.settings import DEFAULT_HOME
 from skyproof.cycle.wiring import Product, open_product
 from skyproof.domain.quantiles import INDEX_P10, INDEX_P90
 from skyproof.domain.regimes import known_losses, regime_id
 from skyproof.domain.times import format_instant, hours, to_datetime64
 from skyproof.science.coverage import coverage_80
+from skyproof.science.panel import heard
 from skyproof.science.scores import crps_from_quantiles
 from skyproof.stages.forecast.assemble import calibrate
 
@@ -57,14 +59,12 @@ def measure(product: Product) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
     for missing, observations in known_losses(content.source_ids):
         name = regime_id(content.source_ids, missing, observations=observations)
-        sleeping = [
-            expert.partition(":")[2] in missing if ":" in expert else expert == "persistence" and not observations
-            for expert in content.expert_names
-        ]
+        sleeping = [_sleeps(expert, missing, content, observations=observations) for expert in content.expert_names]
         quantiles = []
         for state, said in zip(states, experts, strict=True):
             left = np.where(np.array(sleeping)[:, None, None, None, None], np.nan, said).astype(np.float32)
-            quantiles.append(calibrate(blend.combine(state, left), content.regimes[name], grid.variables).quantiles)
+            blended = blend.combine(state, heard(left, content.usual))
+            quantiles.append(calibrate(blended, content.regimes[name], grid.variables).quantiles)
         stacked, truth = np.stack(quantiles, axis=1), np.stack(observed, axis=1)
         found[name] = {
             "coverage": [coverage_80(stacked[v], truth[v])[0] for v in range(len(grid.variables))],
@@ -72,6 +72,13 @@ def measure(product: Product) -> dict[str, dict[str, list[float]]]:
             "crps": [float(np.nanmean(crps_from_quantiles(q, t))) for q, t in zip(stacked, truth, strict=True)],
         }
     return found
+
+
+def _sleeps(expert: str, missing: frozenset[str], content: ReleaseContent, *, observations: bool) -> bool:
+    if expert in content.expert_names[: content.usual]:
+        return expert == "persistence" and not observations
+    source_id = expert.partition(":")[2]
+    return source_id in missing if source_id in content.source_ids else bool(missing)
 
 
 def main() -> None:

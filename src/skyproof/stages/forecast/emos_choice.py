@@ -20,6 +20,7 @@ from skyproof.science.site_memory import MemoryTraits
 from skyproof.stages.forecast.case_blocks import CaseBlock, case_block, group_leads, spread_out
 from skyproof.stages.forecast.emos_scales import Candidate, Scale, candidates
 from skyproof.stages.forecast.source_regression import Basis, Outlook, Pooled, SourceRegression, Traits, shorter
+from skyproof.stages.forecast.threads import in_threads
 
 Floats = NDArray[Any]
 
@@ -138,10 +139,15 @@ class _Rater:
         """After steps 1 and 2, for every block."""
         key = (traits.candidate.transform, traits.candidate.base, traits.case_half_life_days)
         if key not in self._pooled:
-            self._pooled[key] = [self._fit_pooled(block, traits) for block in self.blocks]
-        regressions = [(regression.with_traits(traits), pooled) for regression, pooled in self._pooled[key]]
-        pairs = zip(self.blocks, regressions, strict=True)
-        return [(regression, regression.fit_memories(block, pooled)) for block, (regression, pooled) in pairs]
+            self._pooled[key] = self._each(lambda index: self._fit_pooled(self.blocks[index], traits))
+        held = self._pooled[key]
+
+        def remember(index: int) -> tuple[SourceRegression, Basis]:
+            regression, pooled = held[index]
+            regression = regression.with_traits(traits)
+            return regression, regression.fit_memories(self.blocks[index], pooled)
+
+        return self._each(remember)
 
     def error(self, traits: Traits) -> float:
         """Mean absolute error of the corrected forecasts over all but the first quarter."""
@@ -157,16 +163,23 @@ class _Rater:
 
     def loss(self, traits: Traits) -> float:
         """Quantile loss on the last third of the issue times, the distributions fitted to those before."""
-        losses = []
-        for block, (regression, basis) in zip(self.blocks, self.bases(traits), strict=True):
+        bases = self.bases(traits)
+
+        def rate(index: int) -> float:
+            block, (regression, basis) = self.blocks[index], bases[index]
             cut = max(int(len(block.observed) * (1 - _HELD_OUT)), 1)
             hidden = block.observed.copy()
             hidden[cut:] = np.nan
             outlook = later(regression.fit_outlook(replace(block, observed=hidden), basis), cut)
             quantiles = outlook_quantiles(traits.candidate, outlook, regression.scale, LEVELS)
-            losses.append(quantile_loss(quantiles, block.observed[cut:]))
-        finite = [loss for loss in losses if np.isfinite(loss)]
+            return quantile_loss(quantiles, block.observed[cut:])
+
+        finite = [loss for loss in self._each(rate) if np.isfinite(loss)]
         return float(np.mean(finite)) if finite else np.inf
+
+    def _each(self, work: Callable[[int], Any]) -> list[Any]:
+        """``work`` of every block, at once where they are large."""
+        return in_threads(work, len(self.blocks), cells=sum(block.observed.size for block in self.blocks))
 
     def _fit_pooled(self, block: CaseBlock, traits: Traits) -> tuple[SourceRegression, Pooled]:
         scale = Scale.of(self.variable, traits.candidate.transform, block.observed)

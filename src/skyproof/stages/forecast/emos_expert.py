@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +21,10 @@ from skyproof.stages.forecast.emos_choice import (
 )
 from skyproof.stages.forecast.emos_scales import Scale, candidate_numbers, candidate_of, candidates
 from skyproof.stages.forecast.source_regression import Outlook, SourceRegression, Traits
+from skyproof.stages.forecast.threads import in_threads
 
 Floats = NDArray[Any]
 State = dict[str, NDArray[Any]]
-
-#: Fewer cells are answered sooner by one thread.
-_WORTH_THREADS = 50_000
 
 
 class EmosExpert:
@@ -170,20 +166,6 @@ def unpack_groups(state: Mapping[str, NDArray[Any]]) -> tuple[State, list[State]
         for index, array in zip(holders[name].tolist(), arrays, strict=True):
             groups[index][name] = array
     return common, groups
-
-
-def in_threads(work: Callable[[int], Any], count: int, *, cells: int = _WORTH_THREADS) -> list[Any]:
-    """``work`` of every index, in as many threads as there are cores; the arithmetic within holds no lock.
-
-    Args:
-        work: of one index.
-        count: of indices.
-        cells: that all are about; with few of them threads are not worth their start.
-    """
-    if count <= 1 or cells < _WORTH_THREADS:
-        return [work(index) for index in range(count)]
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:
-        return list(pool.map(work, range(count)))
 
 
 def axes_state(cases: Cases, groups: Sequence[NDArray[np.intp]]) -> State:

@@ -27,7 +27,6 @@ from skyproof.stages.forecast.emos_expert import (
     axes_state,
     chooses_anew,
     groups_of_leads,
-    in_threads,
     known_issues,
     known_sites,
     pack_groups,
@@ -38,6 +37,7 @@ from skyproof.stages.forecast.emos_expert import (
 from skyproof.stages.forecast.emos_scales import Candidate, Scale, candidate_numbers, candidate_of, candidates
 from skyproof.stages.forecast.joint_regression import JointRegression, JointTraits
 from skyproof.stages.forecast.source_regression import LOGISTIC_SD, Outlook, SourceRegression, Traits
+from skyproof.stages.forecast.threads import in_threads
 
 Floats = NDArray[Any]
 
