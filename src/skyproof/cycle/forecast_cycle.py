@@ -12,10 +12,10 @@ from skyproof.archive.runs import RunDraft
 from skyproof.cycle.wiring import Product
 from skyproof.domain.forecasts import Run
 from skyproof.domain.reasons import REASONS
-from skyproof.domain.times import hours, require_utc
+from skyproof.domain.times import require_utc
 from skyproof.stages.forecast.assemble import assemble_forecast
 from skyproof.stages.forecast.blending import advance_blend
-from skyproof.stages.forecast.experts import ask_experts, earlier_issues, wake_experts
+from skyproof.stages.forecast.experts import ask_experts, gather_inputs, wake_experts
 from skyproof.stages.publish.publish_run import publish_run
 
 
@@ -30,13 +30,7 @@ def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | 
     panel = wake_experts(content, product.usual_models(), product.make_experts)
 
     # 2. What was available at the issue time: the newest usable cycle of each source, the last observations.
-    inputs = archive.inputs.gather(
-        content.grid,
-        content.source_ids,
-        issue_time=issue_time,
-        max_age=hours(content.max_cycle_age_hours),
-        earlier=earlier_issues(content, issue_time),
-    )
+    inputs = gather_inputs(archive, content, issue_time)
 
     # 3. Every expert answers, or sleeps.
     names, experts = ask_experts(panel, inputs)

@@ -21,7 +21,7 @@ from skyproof.domain.protocols import Blend
 from skyproof.domain.times import floor_to_hours, hours, schedule
 from skyproof.science.panel import heard
 from skyproof.stages.forecast.axes import valid_times
-from skyproof.stages.forecast.experts import Panel, ask_experts, earlier_issues
+from skyproof.stages.forecast.experts import Panel, ask_experts, gather_inputs
 
 State = Mapping[str, NDArray[Any]]
 
@@ -100,13 +100,7 @@ def _remembered(
     leads = np.flatnonzero(np.isfinite(observed).any(axis=(0, 1)))
     held = archive.experts.read(release.release_id, issued, leads=leads)
     if held is None:
-        inputs = archive.inputs.gather(
-            content.grid,
-            content.source_ids,
-            issue_time=issued,
-            max_age=hours(content.max_cycle_age_hours),
-            earlier=earlier_issues(content, issued),
-        )
+        inputs = gather_inputs(archive, content, issued)
         names, quantiles = ask_experts(panel, inputs)
         key = archive.experts.put(release.release_id, issued, names, quantiles, content.grid)
         # Read back, because the archive rounds: a memo must not differ from what it stands for.

@@ -9,13 +9,14 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.archive.archive import Archive
 from skyproof.archive.release_content import ReleaseContent
 from skyproof.domain.cases import Cases, Place
 from skyproof.domain.errors import IntegrityError
 from skyproof.domain.forecasts import ForecastInputs
 from skyproof.domain.protocols import CaseExpert, RecordModel
 from skyproof.domain.quantiles import LEVEL_ARRAY
-from skyproof.domain.times import schedule
+from skyproof.domain.times import hours, schedule
 from skyproof.domain.variables import Variable, find_variable
 from skyproof.science.first_guess import with_applied_guess
 from skyproof.science.panel import RUNS_SHOWN, ask_panel, mean_of_awake, only_usual
@@ -94,6 +95,17 @@ def ask_experts(panel: Panel, inputs: ForecastInputs) -> tuple[tuple[str, ...], 
     calibrated = [place[name] for name in (f"{_CALIBRATED}{known}" for known in content.source_ids) if name in place]
     quantiles[-1] = mean_of_awake(quantiles[calibrated])
     return names, quantiles
+
+
+def gather_inputs(archive: Archive, content: ReleaseContent, issue_time: datetime) -> ForecastInputs:
+    """What a release needs to be asked about an issue time, as it was known then."""
+    return archive.inputs.gather(
+        content.grid,
+        content.source_ids,
+        issue_time=issue_time,
+        max_age=hours(content.max_cycle_age_hours),
+        earlier=earlier_issues(content, issue_time),
+    )
 
 
 def earlier_issues(content: ReleaseContent, issue_time: datetime) -> list[datetime]:
