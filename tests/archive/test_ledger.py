@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from archive_samples import T0, at, make_receipt
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.health import check_archive
 from skyproof.archive.tables import ledger_days, receipts
 from skyproof.domain.deliveries import Receipt
 from skyproof.domain.errors import IntegrityError, NotAvailableError, NotFoundError, StoreUnavailableError
@@ -187,3 +188,20 @@ def test_a_receipt_that_was_changed_is_noticed(archive: Archive, change: dict[st
         connection.execute(sa.update(receipts).where(receipts.c.receipt_id == "rc_00000001").values(change))
     with pytest.raises(IntegrityError, match="not those of its ledger"):
         archive.ledger.proof("fc_00000002", customer_id="acme", now=LATER)
+    assert list(archive.ledger.changed_days()) == [DAY]
+
+
+def test_the_doctor_finds_days_that_were_changed(archive: Archive) -> None:
+    write(archive, *(make_receipt(n, hour=n * 10) for n in range(1, 10)))
+    for number in range(4):
+        archive.ledger.day(DAY + timedelta(days=number), now=LATER)
+    assert check_archive(archive, minimum_free_bytes=0) == ()
+    with archive.database.writing() as connection:
+        connection.execute(sa.delete(receipts).where(receipts.c.receipt_id == "rc_00000003"))
+        # Whoever mends a day's hashes has to mend those of all days after it.
+        forged = archive.ledger.rebuild(DAY, previous_root="11" * 32)
+        values = {"root": forged.root, "previous_root": forged.previous_root}
+        connection.execute(sa.update(ledger_days).where(ledger_days.c.day == DAY).values(values))
+    found = check_archive(archive, minimum_free_bytes=0)
+    assert {finding.kind for finding in found} == {"changed_receipts"}
+    assert list(archive.ledger.changed_days()) == [DAY, DAY + timedelta(days=1)]

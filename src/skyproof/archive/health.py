@@ -41,9 +41,9 @@ MINIMUM_FREE_BYTES = 1 << 30
 class Finding:
     """One thing that is not as it should be.
 
-    ``kind`` is one of ``missing_object``, ``damaged_object``, ``damaged_body``, ``damaged_database``, ``old_schema``,
-    ``orphan_object``, ``leftover_file``, ``low_disk``; of a home also ``missing_home``, ``bad_settings``, ``clock_behind``, and
-    the kinds of errors that opening it raised.
+    ``kind`` is one of ``missing_object``, ``damaged_object``, ``damaged_body``, ``changed_receipts``,
+    ``damaged_database``, ``old_schema``, ``orphan_object``, ``leftover_file``, ``low_disk``; of a home
+    also ``missing_home``, ``bad_settings``, ``clock_behind``, and the kinds of errors that opening it raised.
     """
 
     kind: str
@@ -62,6 +62,7 @@ def check_archive(archive: Archive, *, minimum_free_bytes: int = MINIMUM_FREE_BY
         *_check_database(archive),
         *_check_objects(archive),
         *_check_bodies(archive),
+        *_check_ledger(archive),
         *_check_leftovers(archive),
         *_check_disk(archive, minimum_free_bytes),
     ]
@@ -161,6 +162,12 @@ def _check_bodies(archive: Archive) -> Iterator[Finding]:
                 unpack_body(forecast_id, digest, body)
             except IntegrityError as error:
                 yield Finding("damaged_body", "error", error.message, "restore the database from a backup")
+
+
+def _check_ledger(archive: Archive) -> Iterator[Finding]:
+    for day in archive.ledger.changed_days():
+        message = f"the receipts of {day} are not those its ledger was closed with"
+        yield Finding("changed_receipts", "error", message, "restore the database from a backup")
 
 
 def _check_leftovers(archive: Archive) -> Iterator[Finding]:

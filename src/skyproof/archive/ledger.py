@@ -83,6 +83,17 @@ class Ledger:
         root = chain_root(day, len(leaves), tree, bytes.fromhex(previous_root))
         return LedgerDay(day, len(leaves), tree.hex(), previous_root, root.hex())
 
+    def changed_days(self) -> Iterator[date]:
+        """Days whose receipts, or place in the chain, are not those that they were closed with."""
+        query = sa.select(ledger_days).where(ledger_days.c.root.is_not(None)).order_by(ledger_days.c.day)
+        with self._database.reading() as connection:
+            kept = [LedgerDay(**row) for row in rows_as_dicts(connection.execute(query).all())]
+        previous = GENESIS.hex()
+        for closed in kept:
+            if self.rebuild(closed.day, previous_root=previous) != closed:
+                yield closed.day
+            previous = closed.root
+
     def proof(self, forecast_id: str, *, customer_id: str, now: datetime) -> InclusionProof:
         """That the first receipt of a forecast to a customer is in the ledger.
 
