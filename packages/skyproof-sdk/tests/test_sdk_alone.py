@@ -136,6 +136,14 @@ def test_waiting_for_a_run_ends() -> None:
         flow.send(nothing)
 
 
+@pytest.mark.parametrize(
+    "page", [{}, {"events": 3, "next_cursor": "1"}, {"events": []}, {"events": [{"data": 3}], "next_cursor": "1"}]
+)
+def test_a_feed_that_is_none_is_an_error_of_ours(page: dict[str, Any]) -> None:
+    with client_of([httpx.Response(200, json=page)], []) as client, pytest.raises(SdkError):
+        client.wait_for_run(cursor="0", timeout_s=0)
+
+
 def make_proof(body: bytes, index: int, count: int) -> dict[str, Any]:
     """A proof in a tree whose other leaves are arbitrary, by the recursion of RFC 6962 and not by the SDK's walk."""
     receipt = {

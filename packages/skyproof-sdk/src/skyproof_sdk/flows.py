@@ -150,11 +150,13 @@ def wait_for_run(
         cursor = yield from newest_cursor(patience)
     while True:
         # One at a time: the cursor then stands right behind the event.
-        page = yield from get_json("/v1/events", {"type": "run.available", "limit": "1", "cursor": cursor}, patience)
-        events, cursor = page["events"], str(page["next_cursor"])
+        events, cursor = yield from _events({"type": "run.available", "limit": "1", "cursor": cursor}, patience)
         if events:
-            data = events[0]["data"]
-            return RunAvailable(str(data["run_id"]), str(events[0]["time"]), cursor, data)
+            try:
+                data = events[0]["data"]
+                return RunAvailable(str(data["run_id"]), str(events[0]["time"]), cursor, data)
+            except (LookupError, TypeError) as error:
+                raise SdkError("the event of a run does not name its run") from error
         left = end - tick()
         if left <= 0:
             raise WaitTimeoutError(
@@ -167,7 +169,14 @@ def newest_cursor(patience: Patience) -> Flow[str]:
     """The cursor behind all that happened so far."""
     cursor = ""
     while True:
-        page = yield from get_json("/v1/events", {"limit": _EVENTS_AT_ONCE, "cursor": cursor}, patience)
-        cursor = str(page["next_cursor"])
-        if not page["events"]:
+        events, cursor = yield from _events({"limit": _EVENTS_AT_ONCE, "cursor": cursor}, patience)
+        if not events:
             return cursor
+
+
+def _events(params: Mapping[str, str], patience: Patience) -> Flow[tuple[list[Any], str]]:
+    page = yield from get_json("/v1/events", params, patience)
+    events, cursor = page.get("events"), page.get("next_cursor")
+    if not isinstance(events, list) or not isinstance(cursor, str):
+        raise SdkError("/v1/events did not answer with events and a cursor")
+    return events, cursor
