@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -109,7 +109,11 @@ class SiteMemories:
         sites: NDArray[np.intp] | None,
     ) -> Corrections:
         if sites is not None:
-            return remember(*cases, *setting, traits, memory=self._memory(name, sites))[0]
+            memory = self._memory(name, sites)
+            if name == "slow":
+                # What a site is wrong by on the whole stays the best that is known of it, however old; what it was lately passes.
+                memory = replace(memory, at=float(setting[1].issued[-1]))
+            return remember(*cases, *setting, traits, memory=memory)[0]
         told, memory = remember(*cases, *setting, traits)
         sums = {"gram": memory.gram, "cross": memory.cross, "squares": memory.squares, "count": memory.count}
         self._numbers |= {f"{name}_{key}": array for key, array in sums.items()}
@@ -132,7 +136,7 @@ class SiteMemories:
         if sites is not None:
             # New cases may name but a few of the sites; all that were learned from speak.
             age = np.maximum(block.times.issued - self._numbers["at"][0], 0.0)
-            fade = 0.5 ** (age / traits.half_life_days)
+            fade = 0.5 ** (age / traits.half_life_days) if name == "fast" else np.ones(len(age))
             sums = self._numbers[f"{name}_cross"][:, :1] * fade
             counts = self._numbers[f"{name}_gram"][:, 0, :1] * fade
         return neighbour_offsets(weights, sums, counts, pseudo_cases=_AROUND).T[:, None, :].astype(np.float64)

@@ -32,8 +32,9 @@ from skyproof.stages.learn.outcomes import Outcomes, gather_outcomes
 
 #: Shortest history to learn from, in days: below it nothing can be held out.
 _SHORTEST_DAYS = 20
-#: Of a short record no more than one part in so many may be what experts learn to do without.
-_STALEST = 6
+#: What experts learn to do without: at most a season, because a year ago is like today again, and of a short record no more than
+#: one part in so many.
+_STALEST, _STALEST_PART = timedelta(days=90), 6
 
 Floats = NDArray[np.float32]
 MakeExperts = Callable[[Cases], Sequence[CaseExpert]]
@@ -136,7 +137,7 @@ def learn_release(
                     answers[:, :, index],
                     tail_start,
                     as_of,
-                    min(timedelta(days=serve_days / 2), (as_of - first) / _STALEST),
+                    min(timedelta(days=serve_days / 2), _STALEST, (as_of - first) / _STALEST_PART),
                     grid.variables,
                 ),
                 experts[index],
