@@ -24,6 +24,15 @@ from skyproof.domain.times import format_instant, parse_instant
 Arrays = Mapping[str, NDArray[Any]]
 
 
+#: Under this name a release keeps where the first guess of a variable ended.
+GUESS = "guess"
+
+
+def case_model(name: str, variable: str) -> str:
+    """The key in :attr:`ReleaseContent.models` of an expert, or of the guess, of one variable."""
+    return f"{name}/{variable}"
+
+
 @dataclass(frozen=True, slots=True)
 class RegimeCalibration:
     """What the release learned about one degradation regime.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from skyproof.domain.cases import Cases, Floats
 from skyproof.science.calendar import day_of_year, hour_of_day
+from skyproof.science.ensemble_statistics import mean_of_known
 
 #: Neighbouring leads looked at, in steps, when a run has at least this many leads.
 _LEAD_SHIFTS, _FEWEST_LEADS = (-2, -1, 1, 2), 6
@@ -150,19 +151,11 @@ def _ensemble_columns(cases: Cases) -> dict[str, Floats]:
     if len(means) > 1:
         stacked = np.stack(means)
         with np.errstate(invalid="ignore"):
-            columns["sources_mean"] = _mean_known(stacked)
+            columns["sources_mean"] = mean_of_known(stacked)
             columns["sources_spread"] = np.sqrt(
-                np.maximum(_mean_known(np.square(stacked - columns["sources_mean"])), 0)
+                np.maximum(mean_of_known(np.square(stacked - columns["sources_mean"])), 0)
             )
     return columns
-
-
-def _mean_known(stacked: Floats) -> Floats:
-    """Mean over the first axis of what is known; NaN where nothing is."""
-    known = np.isfinite(stacked)
-    count = known.sum(axis=0)
-    total = np.where(known, stacked, 0).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def _most_telling(base: Mapping[str, Floats]) -> list[str]:
@@ -180,14 +173,14 @@ def _around(name: str, values: Floats, cases: Cases, plan: FeaturePlan) -> dict[
         for shift in _LEAD_SHIFTS:
             columns[f"{name}@{shift:+d}"] = _shift_leads(values, shift)
         columns[f"{name}@around"] = _running_mean(values, 3)
-        columns[f"{name}@run"] = np.broadcast_to(_mean_known(values.swapaxes(0, 1))[:, None], values.shape)
+        columns[f"{name}@run"] = np.broadcast_to(mean_of_known(values.swapaxes(0, 1))[:, None], values.shape)
     earlier = _earlier_runs(values, cases, plan.earlier_runs)
     for number, run in enumerate(earlier, 1):
         columns[f"{name}@run-{number}"] = run
     for rank in range(plan.neighbours.shape[1]):
         columns[f"{name}@near{rank + 1}"] = values[:, :, plan.neighbours[:, rank]]
     if 1 < values.shape[2] <= _MOST_COMPARED:
-        columns[f"{name}@all"] = np.broadcast_to(_mean_known(np.moveaxis(values, 2, 0))[..., None], values.shape)
+        columns[f"{name}@all"] = np.broadcast_to(mean_of_known(np.moveaxis(values, 2, 0))[..., None], values.shape)
     return columns
 
 
@@ -197,7 +190,7 @@ def _shift_leads(values: Floats, shift: int) -> Floats:
 
 
 def _running_mean(values: Floats, reach: int) -> Floats:
-    return _mean_known(np.stack([_shift_leads(values, shift) for shift in range(-reach, reach + 1)]))
+    return mean_of_known(np.stack([_shift_leads(values, shift) for shift in range(-reach, reach + 1)]))
 
 
 def _earlier_runs(values: Floats, cases: Cases, count: int) -> list[Floats]:
@@ -267,7 +260,7 @@ def _recent_columns(cases: Cases, plan: FeaturePlan) -> dict[str, Floats]:
         columns[f"recent:{name}"] = values
         if name.startswith("error_") and values.shape[2] >= _FEWEST_TO_SHARE:
             # What all sites share passes with the weather; what is a site's own stays.
-            common = _mean_known(np.moveaxis(values, 2, 0))[..., None]
+            common = mean_of_known(np.moveaxis(values, 2, 0))[..., None]
             columns[f"recent:{name}"], columns[f"recent:{name}@own"] = (
                 np.broadcast_to(common, values.shape),
                 values - common,

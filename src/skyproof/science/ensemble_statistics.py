@@ -65,3 +65,11 @@ def _statistics(members: Any, root: bool, lower: float, wet_above: float, out: A
         out[0, i] = first + mean
         out[1, i] = math.sqrt(max(square - count * mean * mean, 0.0) / (count - 1)) if count > 1 else 0.0
         out[2, i] = wet / count
+
+
+def mean_of_known(stacked: NDArray[Any]) -> NDArray[np.float32]:
+    """Mean over the first axis of what is known; NaN where nothing is."""
+    known = np.isfinite(stacked)
+    count = known.sum(axis=0)
+    total = np.where(known, stacked, 0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)

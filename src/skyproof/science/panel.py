@@ -149,12 +149,10 @@ def heard(answers: Floats, usual: int) -> Floats:
     return result
 
 
-def mean_of_awake(answers: Floats) -> Floats:
-    """Mean over the experts that speak, quantile by quantile, NaN where none does; experts on the first axis."""
-    awake = np.isfinite(answers)
-    count = awake.sum(axis=0)
-    total = np.where(awake, answers, np.float32(0)).sum(axis=0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+def part_experts(experts: Sequence[CaseExpert]) -> tuple[tuple[CaseExpert, ...], tuple[CaseExpert, ...]]:
+    """Those content with the cases of an issue time, and those who want running errors and the first guess beside them."""
+    back = tuple(expert for expert in experts if getattr(expert, "needs_recent", False))
+    return tuple(expert for expert in experts if expert not in back), back
 
 
 def _shifts(cases: Cases, source_id: str, habits: Mapping[str, SourceHabit]) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from skyproof.domain.quantiles import LEVEL_ARRAY
+from skyproof.domain.variables import Variable
 
 Floats = NDArray[Any]
 
@@ -37,6 +38,11 @@ def drop_traces(quantiles: Floats, smallest: float) -> Floats:
     0.1 mm a trace); a forecast of so little rain and a dry observation are then the tie that scoring knows how to count.
     """
     return quantiles if smallest <= 0 else np.where(quantiles < smallest, quantiles.dtype.type(0), quantiles)
+
+
+def within_limits(quantiles: Floats, variable: Variable) -> Floats:
+    """Quantiles or members inside a variable's physical limits, traces as none."""
+    return drop_traces(clip_to_limits(quantiles, variable.lower, variable.upper), variable.smallest)
 
 
 def ensemble_quantiles(members: Floats) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from skyproof.domain.regimes import nearest_regime, regime_id
 from skyproof.domain.times import format_instant
 from skyproof.domain.variables import find_variable
 from skyproof.science.panel import heard
-from skyproof.science.quantile_functions import clip_to_limits, drop_traces, quantile_mean
+from skyproof.science.quantile_functions import quantile_mean, within_limits
 from skyproof.science.spread_guard import stretch
 
 
@@ -74,8 +74,7 @@ def calibrate(blended: NDArray[np.float32], known: RegimeCalibration, variables:
     for index, name in enumerate(variables):
         variable = find_variable(name)
         stretched = stretch(blended[index], known.factors[index], LEVEL_ARRAY)
-        limited = clip_to_limits(stretched, variable.lower, variable.upper)
-        quantiles[index] = drop_traces(limited, variable.smallest)
+        quantiles[index] = within_limits(stretched, variable)
     quantiles = np.sort(quantiles, axis=-1)
     return ForecastValues(quantiles, quantile_mean(quantiles).astype(np.float32))
 

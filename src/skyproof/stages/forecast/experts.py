@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.archive import Archive
-from skyproof.archive.release_content import ReleaseContent
+from skyproof.archive.release_content import GUESS, ReleaseContent, case_model
 from skyproof.domain.cases import Cases, Place
 from skyproof.domain.errors import IntegrityError
 from skyproof.domain.forecasts import ForecastInputs
@@ -18,15 +18,14 @@ from skyproof.domain.protocols import CaseExpert, RecordModel
 from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.times import hours, schedule
 from skyproof.domain.variables import Variable, find_variable
+from skyproof.science.ensemble_statistics import mean_of_known
 from skyproof.science.first_guess import with_applied_guess
-from skyproof.science.panel import RUNS_SHOWN, ask_panel, mean_of_awake, only_usual
+from skyproof.science.panel import RUNS_SHOWN, ask_panel, only_usual, part_experts
 from skyproof.science.quantile_functions import ensemble_quantiles
 
 #: The baseline made of all calibrated sources that are awake, quantile by quantile. No expert of the blend.
 EQUAL_WEIGHT = "equal_weight"
 _RAW = "raw:"
-#: Under this name and that of a variable a release keeps where its first guess ended.
-GUESS = "guess/"
 #: From so long before an issue time on are running errors made anew, in days: the slowest has a half life of 25.
 _RUNNING_DAYS = 75
 _CALIBRATED = "emos:"
@@ -55,10 +54,10 @@ def wake_experts(content: ReleaseContent, usual: Sequence[RecordModel], make_exp
     experts: dict[str, tuple[CaseExpert, ...]] = {}
     for index, name in enumerate(content.grid.variables):
         made = {expert.name: expert for expert in make_experts(_as_learned(content, index))}
-        wanted = [known for known in content.expert_names if f"{known}/{name}" in content.models]
+        wanted = [known for known in content.expert_names if case_model(known, name) in content.models]
         _check_installed(wanted, made)
         for known in wanted:
-            made[known].restore(content.models[f"{known}/{name}"])
+            made[known].restore(content.models[case_model(known, name)])
         experts[name] = tuple(made[known] for known in wanted)
     by_name = {model.name: model for model in usual}
     _check_installed(content.expert_names[: content.usual], by_name)
@@ -93,7 +92,7 @@ def ask_experts(panel: Panel, inputs: ForecastInputs) -> tuple[tuple[str, ...], 
             quantiles[place[f"{_RAW}{source_id}"], index] = ensemble_quantiles(members[-1]).swapaxes(0, 1)
         _within(find_variable(name), quantiles[:, index])
     calibrated = [place[name] for name in (f"{_CALIBRATED}{known}" for known in content.source_ids) if name in place]
-    quantiles[-1] = mean_of_awake(quantiles[calibrated])
+    quantiles[-1] = mean_of_known(quantiles[calibrated])
     return names, quantiles
 
 
@@ -110,7 +109,7 @@ def gather_inputs(archive: Archive, content: ReleaseContent, issue_time: datetim
 
 def earlier_issues(content: ReleaseContent, issue_time: datetime) -> list[datetime]:
     """The nominal issue times before one that its experts must see beside it; none where no expert looks back."""
-    if not any(name.startswith(GUESS) for name in content.models):
+    if not any(case_model(GUESS, name) in content.models for name in content.grid.variables):
         return []
     since, last = issue_time - timedelta(days=_RUNNING_DAYS), issue_time - timedelta(seconds=1)
     return list(schedule(since, last, content.issue_every_hours, content.issue_hour_utc))
@@ -118,11 +117,11 @@ def earlier_issues(content: ReleaseContent, issue_time: datetime) -> list[dateti
 
 def _told(panel: Panel, name: str, cases: Cases) -> Iterator[tuple[tuple[CaseExpert, ...], Cases]]:
     """Experts of a variable with the cases they are asked about, the present one last."""
-    looking_back = tuple(expert for expert in panel.experts[name] if getattr(expert, "needs_recent", False))
-    yield tuple(expert for expert in panel.experts[name] if expert not in looking_back), cases.take(slice(-1, None))
+    plain, looking_back = part_experts(panel.experts[name])
+    yield plain, cases.take(slice(-1, None))
     if looking_back:
         usual = only_usual(cases, panel.content.habits, variables=panel.content.grid.variables)
-        prepared = with_applied_guess(usual, panel.content.models[f"{GUESS}{name}"])
+        prepared = with_applied_guess(usual, panel.content.models[case_model(GUESS, name)])
         yield looking_back, prepared.take(slice(-1 - RUNS_SHOWN, None))
 
 

@@ -22,7 +22,7 @@ from skyproof.domain.scenarios import Scenarios
 from skyproof.domain.times import format_instant
 from skyproof.domain.variables import find_variable
 from skyproof.science.gaussian_copula import GaussianCopula, scenarios_from_copula
-from skyproof.science.quantile_functions import clip_to_limits, drop_traces
+from skyproof.science.quantile_functions import within_limits
 from skyproof.science.scenarios import independent_scenarios, scenarios_from_template, weighted_sum
 from skyproof.stages.forecast.templates import Cells, read_ensemble_template, read_history_template
 
@@ -94,7 +94,7 @@ def draw_scenarios(
     )
     for index, name in enumerate(names):
         variable = find_variable(name)
-        values[index] = drop_traces(clip_to_limits(values[index], variable.lower, variable.upper), variable.smallest)
+        values[index] = within_limits(values[index], variable)
     units = tuple(find_variable(name).unit for name in names)
     return Scenarios(
         run.run_id,

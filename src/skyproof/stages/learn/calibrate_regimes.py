@@ -19,7 +19,7 @@ from skyproof.domain.regimes import known_losses, regime_id
 from skyproof.domain.variables import Variable
 from skyproof.science.coverage import coverage_80
 from skyproof.science.online_regression import group_leads
-from skyproof.science.quantile_functions import clip_to_limits, drop_traces
+from skyproof.science.quantile_functions import within_limits
 from skyproof.science.spread_guard import fit_spread, stretch
 from skyproof.stages.learn.hindcast import Hindcast
 
@@ -63,8 +63,8 @@ def fit_regimes(past: Hindcast, blend: Blend, source_ids: Sequence[str], *, skip
             continue
         usual = [name != _NEEDS_OBSERVATIONS or observations for name in past.names[: past.usual]]
         keep = np.array([*usual, *(_awake(name, missing, source_ids) for name in past.names[past.usual :])])
-        blended = _within(
-            past.variable, np.stack([past.blended(blend, number, keep) for number in range(skip, len(past.states))])
+        blended = within_limits(
+            np.stack([past.blended(blend, number, keep) for number in range(skip, len(past.states))]), past.variable
         )
         least = max(
             (width for (gone, seen), width in widths.items() if gone <= missing and seen >= observations), default=0.0
@@ -113,12 +113,7 @@ def _fit_variable(
 
 def _stretch(variable: Variable, blended: NDArray[np.float32], factors: NDArray[np.float64]) -> NDArray[np.float32]:
     stretched = stretch(blended, factors, LEVEL_ARRAY)
-    return _within(variable, stretched)
-
-
-def _within(variable: Variable, quantiles: NDArray[np.float32]) -> NDArray[np.float32]:
-    limited = clip_to_limits(quantiles, variable.lower, variable.upper)
-    return np.asarray(drop_traces(limited, variable.smallest))
+    return np.asarray(within_limits(stretched, variable))
 
 
 def _mean_width(quantiles: NDArray[np.float32]) -> float:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from skyproof.domain.protocols import Blend
 from skyproof.domain.quantiles import LEVEL_ARRAY
-from skyproof.science.quantile_functions import clip_to_limits, drop_traces
+from skyproof.science.quantile_functions import within_limits
 from skyproof.science.scores import crps_from_quantiles
 from skyproof.science.significance import Estimate, mean_with_interval, skill_with_interval
 from skyproof.science.spread_guard import stretch
@@ -28,7 +28,7 @@ def forecast_held_out(past: Hindcast, blend: Blend, full: RegimeFit, *, skip: in
     """
     variable = past.variable
     made = [stretch(past.blended(blend, number), full.factors, LEVEL_ARRAY) for number in range(skip, len(past.states))]
-    limited = drop_traces(clip_to_limits(np.stack(made), variable.lower, variable.upper), variable.smallest)
+    limited = within_limits(np.stack(made), variable)
     return np.sort(limited, axis=-1).astype(np.float32)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from skyproof import __version__
 from skyproof.archive.archive import Archive
-from skyproof.archive.release_content import Arrays, ReleaseContent
+from skyproof.archive.release_content import GUESS, Arrays, ReleaseContent, case_model
 from skyproof.domain.cases import Cases, SourceHabit
 from skyproof.domain.errors import InvalidValueError, NotAvailableError
 from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, Release
@@ -22,7 +22,7 @@ from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.times import floor_to_hours, format_instant, hours, schedule, to_datetime64
 from skyproof.domain.variables import find_variable
 from skyproof.science.first_guess import with_first_guess
-from skyproof.science.panel import RUNS_SHOWN, ask_panel, find_habits, only_usual
+from skyproof.science.panel import RUNS_SHOWN, ask_panel, find_habits, only_usual, part_experts
 from skyproof.science.quantile_functions import clip_to_limits
 from skyproof.stages.learn.calibrate_regimes import RegimeFit, fit_regimes, join_regimes
 from skyproof.stages.learn.dependence import learn_dependence, score_outcomes
@@ -207,13 +207,12 @@ def _learn_variable(
     cases, habits, outcomes = subject.cases, subject.habits, subject.outcomes
     regular = only_usual(cases, habits, variables=subject.variables)
     first = len(cases.issue_times) - len(outcomes.issue_times)
-    back = tuple(expert for expert in experts if getattr(expert, "needs_recent", False))
-    plain = tuple(expert for expert in experts if expert not in back)
+    plain, back = part_experts(experts)
     states: dict[str, Arrays] = {}
     prepared = regular
     if back:
         prepared, guess = with_first_guess(regular, settled=first)
-        states[f"guess/{cases.variable.name}"] = guess.state
+        states[case_model(GUESS, cases.variable.name)] = guess.state
     _fit(plain, regular, subject.tail_start, subject.staleness, tell)
     _fit(back, prepared, subject.tail_start, subject.staleness, tell)
     expected = {source_id: habit.leads[subject.index] for source_id, habit in habits.items()}
@@ -234,7 +233,7 @@ def _learn_variable(
     scores = score_outcomes(cases.variable, outcomes.issue_times[subject.skip :], made, observed[subject.skip :])
     _fit(plain, regular, subject.as_of, subject.staleness, tell)
     _fit(back, prepared, subject.as_of, subject.staleness, tell)
-    states |= {f"{expert.name}/{cases.variable.name}": expert.state() for expert in experts}
+    states |= {case_model(expert.name, cases.variable.name): expert.state() for expert in experts}
     return _Lesson(states, past.final, regimes, scores, score_held_out(past, made, skip=subject.skip))
 
 

@@ -19,10 +19,11 @@ from skyproof.domain.cases import Cases, RolledForecasts
 from skyproof.domain.errors import InvalidValueError
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import CaseExpert
+from skyproof.science.ensemble_statistics import mean_of_known
 from skyproof.science.first_guess import guess_quantiles, with_first_guess
 from skyproof.science.online_regression import group_leads
-from skyproof.science.panel import RUNS_SHOWN, heard, mean_of_awake
-from skyproof.science.quantile_functions import clip_to_limits, drop_traces
+from skyproof.science.panel import RUNS_SHOWN, heard
+from skyproof.science.quantile_functions import within_limits
 from skyproof.science.rolling_blend import arrival_order, blend_rolling
 from skyproof.science.spread_guard import guard_spread
 
@@ -103,7 +104,7 @@ def roll_forecasts(
     everything = [product[None], answers]
     shown = [PRODUCT, *names]
     if len(calibrated) > 1:
-        everything.append(mean_of_awake(calibrated)[None])
+        everything.append(mean_of_known(calibrated)[None])
         shown.append(EQUAL_WEIGHT)
     quantiles = np.concatenate(everything)[:, first - start :]
     return RolledForecasts(
@@ -124,9 +125,7 @@ def _check_there_is_past_and_future(cases: Cases, first: int, evaluate_from: np.
 
 def within(cases: Cases, quantiles: Floats) -> Floats:
     """Quantiles inside physical limits, traces as none, never crossing."""
-    variable = cases.variable
-    limited = drop_traces(clip_to_limits(quantiles, variable.lower, variable.upper), variable.smallest)
-    return np.sort(limited, axis=-1)
+    return np.sort(within_limits(quantiles, cases.variable), axis=-1)
 
 
 def plan_blocks(cases: Cases, start: int, *, growth: float) -> tuple[_Block, ...]:
