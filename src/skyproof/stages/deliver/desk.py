@@ -167,6 +167,15 @@ class Desk:
         """
         return self._newest_run(now)
 
+    def prepare(self, *, now: datetime) -> None:
+        """Have the newest run at hand, open and described.
+
+        Raises:
+            NoRunError: there is none.
+            StoreError: it cannot be opened.
+        """
+        self._view(self._newest_run(now))
+
     def _render(self, question: Question) -> Answer:
         view, request = question.view, question.request
         if request.needs_members or FORMS[request.form].maker:

@@ -6,7 +6,7 @@ Annotations are evaluated at once here: FastAPI has to see the dependencies, whi
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI
@@ -26,6 +26,7 @@ from skyproof.domain.accounts import PLANS, Plan
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
 from skyproof.domain.protocols import Clock
+from skyproof.stages.deliver.desk import Desk
 from skyproof.stages.deliver.quotas import Meter
 from skyproof.stages.deliver.rendering import Draw
 from skyproof.surfaces.api import problems, wire
@@ -89,30 +90,28 @@ def create_app(
     pusher = pusher or idle_pusher(archive, clock)
     meter = Meter(archive.usage, plans=plans, wall=wall)
     writer = archive.deliveries.start_writer()
+    drawing = {} if draw is None else {"draw": draw}
+    desk = open_desk(archive, nearest_site_km=nearest_site_km, refresh_s=refresh_s, **drawing)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        # Whoever asks first waits for no file. Nothing is listened on yet, so nobody is told that there is nothing to give.
+        with suppress(SkyproofError):
+            await run_in_threadpool(desk.prepare, now=clock.now())
         meter.start()
         pusher.start()
         yield
-        await run_in_threadpool(pusher.close)
         # Writes what still waits: nothing handed in is lost by an orderly end.
         await run_in_threadpool(writer.close)
         await run_in_threadpool(meter.close)
+        await run_in_threadpool(pusher.close)
 
     app = FastAPI(
         title="Skyproof", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, lifespan=life,
         redirect_slashes=False,
     )  # fmt: skip
-    app.add_exception_handler(SkyproofError, problems.on_skyproof_error)
-    app.add_exception_handler(HTTPException, problems.on_http_error)
-    app.add_exception_handler(BodyFaultsError, problems.on_body_faults)
-    app.add_exception_handler(MediaTypeError, problems.on_media_type_error)
-    app.add_exception_handler(RequestValidationError, problems.on_validation_error)
-    app.add_exception_handler(Exception, problems.on_unexpected_error)
+    _add_error_handlers(app)
     authenticator = Authenticator(archive, clock, meter, remember_s=remember_keys_s)
-    drawing = {} if draw is None else {"draw": draw}
-    desk = open_desk(archive, nearest_site_km=nearest_site_km, refresh_s=refresh_s, **drawing)
     forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
     app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))
@@ -127,17 +126,27 @@ def create_app(
     app.include_router(edr_router(forecasts))
     app.include_router(news_router(archive, clock, authenticator, deprecations))
     app.include_router(query_router(archive, clock, authenticator, writer, nearest_site_km=nearest_site_km))
-    _add_health(app, archive, clock)
     _add_description(app, deprecations)
     add_styles(app)
     if console:
         add_console(app, archive, clock, claim=claim)
-    return Front(
+    front = Front(
         app,
         quick={_FORECAST: forecasts.forecast},
         express={_FORECAST: Express(forecasts)},
         deprecations=deprecations,
     )
+    _add_health(app, front, desk, clock)
+    return front
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(SkyproofError, problems.on_skyproof_error)
+    app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(BodyFaultsError, problems.on_body_faults)
+    app.add_exception_handler(MediaTypeError, problems.on_media_type_error)
+    app.add_exception_handler(RequestValidationError, problems.on_validation_error)
+    app.add_exception_handler(Exception, problems.on_unexpected_error)
 
 
 def _add_delivered(app: FastAPI, forecasts: ForecastRoutes, authenticator: Authenticator) -> None:
@@ -150,14 +159,18 @@ def _add_delivered(app: FastAPI, forecasts: ForecastRoutes, authenticator: Authe
         return await forecasts.delivered(request, forecast_id, holder)
 
 
-def _add_health(app: FastAPI, archive: Archive, clock: Clock) -> None:
+def _add_health(app: FastAPI, front: Front, desk: Desk, clock: Clock) -> None:
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> wire.HealthOut:
         return wire.HealthOut(status="ok")
 
-    @app.get("/readyz", summary="Whether forecasts can be answered")
-    def readyz() -> wire.HealthOut:
-        archive.runs.open(archive.runs.newest(as_of=clock.now()))
+    @app.get("/readyz", summary="Whether forecasts can be answered", response_model=wire.HealthOut)
+    def readyz(request: Request) -> wire.HealthOut | Response:
+        if front.is_draining:
+            return problems.problem(
+                request, "shutting_down", "this server is about to end", headers={"Retry-After": "1"}
+            )
+        desk.prepare(now=clock.now())
         return wire.HealthOut(status="ready")
 
 

@@ -60,6 +60,16 @@ class Front:
         self.app = app
         self._quick = quick or {}
         self._express = express or {}
+        self._closing: RawHeaders = ()
+
+    def drain(self) -> None:
+        """The server is about to end: from now on every answer closes its connection, and ``/readyz`` says no."""
+        self._closing = ((b"connection", b"close"),)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is about to end."""
+        return bool(self._closing)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -84,7 +94,7 @@ class Front:
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"].extend(added)
-                _add_headers(message, request_id)
+                _add_headers(message, (*_common_headers(request_id), *self._closing))
             elif is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
@@ -95,7 +105,9 @@ class Front:
             await response(scope, receive, send_on)
             return
         try:
-            if express is not None and await express(scope, send, (*added, *_common_headers(request_id))):
+            if express is not None and await express(
+                scope, send, (*added, *_common_headers(request_id), *self._closing)
+            ):
                 return
             endpoint = self._quick.get(scope["path"]) if scope["method"] == "GET" else None
             if endpoint is None:
@@ -127,9 +139,9 @@ def _common_headers(request_id: str) -> RawHeaders:
     return (b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")
 
 
-def _add_headers(message: Message, request_id: str) -> None:
+def _add_headers(message: Message, more: RawHeaders) -> None:
     headers = message["headers"]
-    headers.extend(_common_headers(request_id))
+    headers.extend(more)
     for name, value in headers:
         if name == b"content-type" and value.startswith(b"text/html"):
             headers.extend(_HTML_HEADERS)

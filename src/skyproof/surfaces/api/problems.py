@@ -74,6 +74,7 @@ CODES: tuple[Code, ...] = (
         "day_closed", 503, "The day of the answer is closed", "It took past midnight UTC and was not sent; ask again."
     ),
     Code("store_unavailable", 503, "The store does not answer", "Our fault; try again in a moment."),
+    Code("shutting_down", 503, "This server is about to end", "Ask again: another one answers, or this one soon."),
     Code("internal", 500, "Something went wrong here", "Our fault; tell us the request id."),
     Code("http_error", 400, "The request failed", "Another HTTP error; the status says which."),
 )

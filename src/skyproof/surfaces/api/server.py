@@ -11,27 +11,30 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from skyproof.archive.archive import Archive
 from skyproof.cycle.pushing import make_pusher
 from skyproof.cycle.verify_cycle import release_scorecard
 from skyproof.cycle.wiring import Product, open_product
-from skyproof.domain.errors import InvalidValueError, NotAvailableError
+from skyproof.domain.errors import InvalidValueError, NotAvailableError, StoreUnavailableError
 from skyproof.domain.protocols import Clock
 from skyproof.surfaces.api.app import create_app
+from skyproof.surfaces.api.draining import DrainingServer
 from skyproof.surfaces.api.front import Front
+from skyproof.surfaces.api.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
-_HOME_VARIABLE = "SKYPROOF_SERVED_HOME"
-_CONSOLE_VARIABLE = "SKYPROOF_SERVED_CONSOLE"
 _SHUTDOWN_S = 10
+_RETRY_S = 1.0
 _BACKLOG = 2048
 #: How soon a waiting thread gets the interpreter, in seconds. The writer of receipts waits for it between its steps, and every
 #: answer waits for the writer: with Python's own 0.005 s the server is idle half of the time under load.
@@ -41,7 +44,7 @@ _SWITCH_S = 0.0002
 def serve(
     product: Product, *, console: bool = True, workers: int = 1, announce: Callable[[str], None] | None = None
 ) -> None:
-    """Serve a product until interrupted.
+    """Serve a product until SIGTERM or SIGINT; requests under way are finished first.
 
     Args:
         product: the opened home; its settings say where to listen.
@@ -57,7 +60,8 @@ def serve(
         if announce is not None:
             announce(f"http://{settings.host}:{listener.getsockname()[1]}")
         if workers > 1:
-            _serve_processes(product.home, listener, console=console, workers=workers)
+            target = partial(work, product.home.absolute(), console=console)
+            Supervisor(target, listener, workers=workers).run()
             return
         run_app(_product_app(product, console=console), listener)
 
@@ -91,18 +95,18 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run_app(app: Any, listener: socket.socket) -> None:
-    """Run an application on a socket until interrupted; requests under way are finished first."""
+    """Run an application on a socket until SIGTERM or SIGINT; requests under way are finished first."""
     _tune_process()
-    # Ctrl-C is how a server ends: uvicorn has finished its requests by then and raises it once more.
-    with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(_config(app)).run(sockets=[listener])
+    DrainingServer(_config(app)).run(sockets=[listener])
 
 
-def app_from_environment() -> Front:
-    """The application of a worker process; the home stays open as long as the process lives."""
-    _tune_process()
-    product = open_product(Path(os.environ[_HOME_VARIABLE])).__enter__()
-    return _product_app(product, console=os.environ[_CONSOLE_VARIABLE] == "1")
+def work(home: Path, listener: socket.socket, link: Connection, *, console: bool) -> None:
+    """A worker process: opens the home, and serves it until told to end, or until nobody reads its signs of life."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    with contextlib.suppress(KeyboardInterrupt), _open_patiently(home) as product:
+        _tune_process()
+        server = DrainingServer(_config(_product_app(product, console=console)), beat=partial(link.send_bytes, b"."))
+        server.run(sockets=[listener])
 
 
 def scorecard_data(product: Product) -> Callable[[], dict[str, Any] | None]:
@@ -129,6 +133,20 @@ def _product_app(product: Product, *, console: bool) -> Front:
     )
 
 
+@contextlib.contextmanager
+def _open_patiently(home: Path) -> Iterator[Product]:
+    """Open a home as soon as it can be: a worker that is replaced while the database is away waits for it."""
+    with contextlib.ExitStack() as stack:
+        product = None
+        while product is None:
+            try:
+                product = stack.enter_context(open_product(home))
+            except StoreUnavailableError as error:
+                logger.error("a worker waits for the store: %s", error)
+                time.sleep(_RETRY_S)
+        yield product
+
+
 def _tune_process() -> None:
     sys.setswitchinterval(_SWITCH_S)
     # What was imported stays: left out of every later collection, which would stop all answers for a tenth of a second.
@@ -144,17 +162,11 @@ def _config(app: Any, **more: Any) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         access_log=False,
-        log_level="warning",
+        # What hostile callers send is no news; it would fill the log.
+        log_level="error",
         server_header=False,
         # Who calls is who connects: a header must not make anyone look local.
         proxy_headers=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
         **more,
     )
-
-
-def _serve_processes(home: Path, listener: socket.socket, *, console: bool, workers: int) -> None:
-    os.environ[_HOME_VARIABLE] = str(home.absolute())
-    os.environ[_CONSOLE_VARIABLE] = "1" if console else "0"
-    config = _config("skyproof.surfaces.api.server:app_from_environment", factory=True, workers=workers)
-    Multiprocess(config, sockets=[listener]).run()
