@@ -27,6 +27,7 @@ from skyproof.archive.notices import Notices
 from skyproof.archive.objects import LocalObjectStore
 from skyproof.archive.observations import Observations
 from skyproof.archive.portfolios import Portfolios
+from skyproof.archive.receipt_journal import FOLDER, MOST_BYTES, ReceiptJournal
 from skyproof.archive.releases import Releases
 from skyproof.archive.runs import Runs
 from skyproof.archive.schema import upgrade
@@ -46,7 +47,7 @@ OBJECTS_FOLDER = "objects"
 class Archive:
     """A home's database and objects, and a repository for each kind of record."""
 
-    def __init__(self, home: Path, database: Database, objects: ObjectStore) -> None:
+    def __init__(self, home: Path, database: Database, objects: ObjectStore, journal: ReceiptJournal) -> None:
         self.home = home
         self.objects = objects
         self.database = database
@@ -62,8 +63,9 @@ class Archive:
         self.checkpoints = Checkpoints(database, objects)
         self.inputs = Inputs(self.cycles, self.observations)
         self.scores = Scores(database, objects)
-        self.deliveries = Deliveries(database)
-        self.ledger = Ledger(database)
+        self.journal = journal
+        self.deliveries = Deliveries(database, journal)
+        self.ledger = Ledger(database, journal)
         self.events = Events(database)
         self.corrigenda = Corrigenda(database)
         self.notices = Notices(database)
@@ -74,13 +76,24 @@ class Archive:
         self.writes = Writes(database)
 
     @classmethod
-    def open(cls, home: Path, *, database_url: str | None = None, objects: ObjectStore | None = None) -> Archive:
+    def open(
+        cls,
+        home: Path,
+        *,
+        database_url: str | None = None,
+        objects: ObjectStore | None = None,
+        patience_s: float | None = None,
+        queue_bytes: int = MOST_BYTES,
+    ) -> Archive:
         """Open a home; create it, and upgrade its tables, where needed.
 
         Args:
             home: the folder of the embedded store.
             database_url: ``postgresql://user@host/name``, or None for SQLite in the home.
             objects: where arrays lie; a folder in the home by default.
+            patience_s: for those who answer callers: how long anyone waits for the database, in seconds. Beyond it the database
+                is taken as away, and receipts wait on disk.
+            queue_bytes: how many bytes of receipts may wait there.
 
         Raises:
             StoreUnavailableError: home or database cannot be reached, or are of a newer version.
@@ -92,13 +105,19 @@ class Archive:
             raise StoreUnavailableError(
                 f"the home {home} cannot be made: {error.strerror}", hint="choose a folder you may write to"
             ) from error
-        database = Database(database_url or f"sqlite:///{(home / DATABASE_FILE).absolute()}")
+        database = Database(database_url or f"sqlite:///{(home / DATABASE_FILE).absolute()}", patience_s=patience_s)
+        journal = ReceiptJournal(home / FOLDER, most_bytes=queue_bytes)
         try:
             upgrade(database)
-            return cls(home, database, objects or LocalObjectStore(home / OBJECTS_FOLDER))
+            return cls(home, database, objects or LocalObjectStore(home / OBJECTS_FOLDER), journal)
         except BaseException:
             database.close()
             raise
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database was away a moment ago: answers come from what is known, and receipts wait on disk."""
+        return self.database.is_away
 
     def sweep(self) -> int:
         """Remove what interrupted writers left behind (never anything a row names); returns how many files."""
@@ -107,6 +126,7 @@ class Archive:
     def close(self) -> None:
         """Close readers and connections."""
         self.runs.close()
+        self.journal.let_go()
         self.database.close()
 
     def __enter__(self) -> Archive:

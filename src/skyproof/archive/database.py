@@ -15,17 +15,24 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from skyproof.domain.errors import InvalidValueError, SkyproofError, StoreUnavailableError
+from skyproof.archive.breaker import Breaker
+from skyproof.domain.errors import DatabaseAwayError, InvalidValueError, SkyproofError, StoreUnavailableError
 
 #: How long a writer waits for another one before it gives up.
 BUSY_TIMEOUT_S = 30.0
+#: The same where callers wait for an answer.
+SERVING_PATIENCE_S = 2.0
+#: SQLite's codes for what may be over in a moment: busy, locked, read-only, I/O, full, cannot be opened, locking protocol.
+_AWAY_CODES = frozenset((5, 6, 8, 10, 13, 14, 15))
+#: The same as classes of PostgreSQL's states: connection, resources, locked, shut down, system.
+_AWAY_STATES = frozenset(("08", "53", "55", "57", "58"))
 # A server's thread pool may hold forty threads, each asking for a connection.
 _POOL: dict[str, int] = {"pool_size": 8, "max_overflow": 40}
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
-    f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
     "PRAGMA foreign_keys=ON",
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-32768",
@@ -65,35 +72,70 @@ def _without_password(parsed: URL) -> str:
 class Database:
     """One engine and its uses: :meth:`reading`, :meth:`writing`, and :meth:`writing_rows` on the hottest path."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_s: float | None = None) -> None:
+        """Prepare an engine; nothing is connected yet.
+
+        Args:
+            url: of the database.
+            patience_s: for those who answer callers: nobody waits longer for a connection or a lock, in seconds, and once
+                somebody waited in vain nobody else does until the database is back. None: long, and everyone for himself.
+        """
+        self.is_impatient = patience_s is not None
+        waits_s = BUSY_TIMEOUT_S if patience_s is None else patience_s
         parsed = _read_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.engine: Engine
         if self.is_sqlite:
             Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
             self.engine = sa.create_engine(
-                parsed, connect_args={"timeout": BUSY_TIMEOUT_S, "check_same_thread": False}, **_POOL
+                parsed, pool_timeout=waits_s, connect_args={"timeout": waits_s, "check_same_thread": False}, **_POOL
             )
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         else:
             # A server that was restarted leaves dead connections in the pool; asking first costs one round trip.
-            self.engine = sa.create_engine(parsed, pool_pre_ping=True, **_POOL, connect_args={"connect_timeout": 10})
+            connecting: dict[str, object] = {"connect_timeout": 10}
+            if patience_s is not None:
+                # A server that vanished without a word: libpq waits two seconds at least to connect.
+                connecting = {"connect_timeout": max(2, round(waits_s)), "tcp_user_timeout": round(2000 * waits_s)}
+            self.engine = sa.create_engine(
+                parsed, pool_pre_ping=True, pool_timeout=waits_s, connect_args=connecting, **_POOL
+            )
+            if patience_s is not None:
+                sa.event.listen(self.engine, "connect", lambda driver, _: _limit_locks(driver, waits_s))
         self.shown_url = _without_password(parsed)
         driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._errors = (SQLAlchemyError, driver_error)
         self._refusals: tuple[type[Exception], ...] = (IntegrityError, self.engine.dialect.loaded_dbapi.IntegrityError)
+        self._operational: type[Exception] = self.engine.dialect.loaded_dbapi.OperationalError
+        self._reads = Breaker("cannot be read", self._probe_reading)
+        self._writes = Breaker("takes nothing", self._probe_writing)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the database was away a moment ago, for those who read or those who write."""
+        return self._reads.is_open or self._writes.is_open
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether it was away a moment ago for those who write."""
+        return self._writes.is_open
+
+    def try_now(self) -> None:
+        """If it was away, find out now whether it is back."""
+        self._reads.try_now()
+        self._writes.try_now()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that sees one consistent state."""
-        with self.translating(), self.engine.connect() as connection:
+        with self._minding(self._reads), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction: committed and durable when the block ends, undone when it raises."""
-        with self.translating(), self.engine.connect() as plain:
+        with self._minding(self._writes), self.engine.connect() as plain:
             connection = plain.execution_options(writes=True)
             with connection.begin():
                 yield connection
@@ -101,7 +143,7 @@ class Database:
     @contextmanager
     def writing_rows(self) -> Iterator[Any]:
         """The same as :meth:`writing` with the driver's own cursor: a tenth of the cost where one statement is all there is."""
-        with self.translating():
+        with self._minding(self._writes):
             connection = self.engine.raw_connection()
             try:
                 cursor = connection.cursor()
@@ -120,7 +162,8 @@ class Database:
         """Turn the driver's errors into ours.
 
         Raises:
-            StoreUnavailableError: the database does not answer, is locked, or refused a statement.
+            DatabaseAwayError: the database does not answer, is locked, or full.
+            StoreUnavailableError: it refused a statement.
         """
         try:
             yield
@@ -128,7 +171,8 @@ class Database:
             if isinstance(cause := getattr(error, "orig", None), SkyproofError):
                 raise cause from error  # a value of ours that SQLAlchemy could not bind
             reason = str(getattr(error, "orig", None) or error).strip().split("\n")[0]
-            raise StoreUnavailableError(
+            kind = DatabaseAwayError if self._means_away(error) else StoreUnavailableError
+            raise kind(
                 f"the database {self.shown_url} refused: {reason}",
                 hint="see that it runs and has space, then try again; skyproof doctor tells more",
             ) from error
@@ -152,7 +196,42 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        self._reads.close()
+        self._writes.close()
         self.engine.dispose()
+
+    @contextmanager
+    def _minding(self, breaker: Breaker) -> Iterator[None]:
+        breaker.check()
+        try:
+            with self.translating():
+                yield
+        except DatabaseAwayError as error:
+            if self.is_impatient:
+                breaker.open(error)
+            raise
+
+    def _means_away(self, error: Exception) -> bool:
+        """Whether an error is about the database and may be over in a moment, not about a statement."""
+        if isinstance(error, PoolTimeoutError):
+            return True
+        cause = getattr(error, "orig", None) or error
+        if not isinstance(cause, self._operational):
+            return False
+        if self.is_sqlite:
+            return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _AWAY_CODES
+        state = getattr(cause, "sqlstate", None)
+        return state is None or state[:2] in _AWAY_STATES
+
+    def _probe_reading(self) -> None:
+        with self.translating(), self.engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    def _probe_writing(self) -> None:
+        with self.translating(), self.engine.connect() as plain:
+            connection = plain.execution_options(writes=True)
+            with connection.begin():
+                connection.execute(sa.text("SELECT 1"))
 
 
 def raw_cursor(connection: Connection) -> Any:
@@ -173,6 +252,12 @@ def _prepare_sqlite(driver_connection: Any, _record: Any) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _limit_locks(driver_connection: Any, waits_s: float) -> None:
+    driver_connection.autocommit = True
+    driver_connection.execute(f"SET lock_timeout = {round(1000 * waits_s)}")
+    driver_connection.autocommit = False
 
 
 def _begin_sqlite(connection: Connection) -> None:

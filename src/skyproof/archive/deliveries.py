@@ -27,9 +27,12 @@ import zstandard
 from sqlalchemy.engine import Connection
 
 from skyproof.archive.database import Database, raw_cursor, rows_as_dicts
+from skyproof.archive.receipt_journal import ReceiptJournal
+from skyproof.archive.receipt_replay import Replay
 from skyproof.archive.tables import bodies, receipts
 from skyproof.domain.deliveries import Receipt
 from skyproof.domain.errors import (
+    DatabaseAwayError,
     DayClosedError,
     IntegrityError,
     SkyproofError,
@@ -54,8 +57,11 @@ _Item = tuple[Receipt, bytes, "Future[None] | asyncio.Future[None]"]
 class ReceiptWriter:
     """Writes receipts with group commit; one per process. Close it to write what still waits."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: ReceiptJournal | None = None) -> None:
+        """Start writing. ``journal`` takes what the database does not while it is away."""
         self._database = database
+        self._journal = journal
+        self._replay = None if journal is None else Replay(database, journal)
         self._waiting: list[_Item] = []
         self._gathered: defaultdict[asyncio.AbstractEventLoop, list[_Item]] = defaultdict(list)
         self._known: OrderedDict[str, str] = OrderedDict()
@@ -64,6 +70,8 @@ class ReceiptWriter:
         self._compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
         self._thread = threading.Thread(target=self._work, name="receipts", daemon=True)
         self._thread.start()
+        if self._replay is not None:
+            self._replay.start()
 
     def record(self, receipt: Receipt, body: bytes) -> Future[None]:
         """Hand a receipt in; never blocks. The future resolves when it is durable, or carries why it is not.
@@ -97,6 +105,8 @@ class ReceiptWriter:
             self._closed = True
             self._changed.notify()
         self._thread.join()
+        if self._replay is not None:
+            self._replay.close()
 
     def __enter__(self) -> ReceiptWriter:
         return self
@@ -142,6 +152,9 @@ class ReceiptWriter:
 
     def _commit(self, batch: list[_Item]) -> None:
         """Write one batch. If a receipt is refused, the others are tried one by one."""
+        if self._journal is not None and self._database.takes_nothing:
+            self._queue(self._journal, batch)
+            return
         try:
             written = self._write(batch)
         except Exception as error:  # noqa: BLE001 whatever it was, every caller of the batch must hear of it
@@ -153,7 +166,19 @@ class ReceiptWriter:
                 self._known.popitem(last=False)
         _settle(batch, None)
 
+    def _queue(self, journal: ReceiptJournal, batch: list[_Item]) -> None:
+        """Keep a batch on disk until the database is back."""
+        try:
+            journal.append([(receipt, body) for receipt, body, _ in batch], self._known)
+        except Exception as error:  # noqa: BLE001 as above
+            self._fail(batch, error)
+        else:
+            _settle(batch, None)
+
     def _fail(self, batch: list[_Item], error: Exception) -> None:
+        if self._journal is not None and isinstance(error, DatabaseAwayError):
+            self._queue(self._journal, batch)
+            return
         of_one = not isinstance(error, StoreUnavailableError) or isinstance(error, DayClosedError)
         if len(batch) > 1 and (of_one or self._database.is_refusal(error)):
             for item in batch:
@@ -226,12 +251,18 @@ class ReceiptWriter:
 class Deliveries:
     """What was delivered."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: ReceiptJournal) -> None:
         self._database = database
+        self._journal = journal
 
     def start_writer(self) -> ReceiptWriter:
-        """Start the thread that writes receipts."""
-        return ReceiptWriter(self._database)
+        """Start the thread that writes receipts; where callers wait for answers, receipts wait on disk for an absent database."""
+        is_queueing = self._database.is_impatient and self._journal.is_possible
+        return ReceiptWriter(self._database, self._journal if is_queueing else None)
+
+    def bring_in(self) -> int:
+        """Write receipts that a server which is gone left on disk; returns how many there were."""
+        return Replay(self._database, self._journal).bring_in()
 
     def body(self, forecast_id: str, *, customer_id: str) -> tuple[Receipt, bytes]:
         """The first receipt of a forecast to a customer, and the bytes as they were sent.
@@ -239,6 +270,7 @@ class Deliveries:
         Raises:
             UnknownNameError: this customer never got it.
             IntegrityError: the bytes are not those that were sent.
+            DatabaseAwayError: it may be among the receipts that still wait on disk.
         """
         query = (
             sa.select(receipts, bodies.c.digest, bodies.c.body)
@@ -250,6 +282,8 @@ class Deliveries:
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
+            if self._journal.files():
+                raise DatabaseAwayError("receipts wait on disk for the database", hint="ask again in a moment")
             raise UnknownNameError(
                 f"forecast {forecast_id[:64]!r} was not delivered to you",
                 hint="use the forecast_id of one of your answers",

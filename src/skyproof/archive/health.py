@@ -42,7 +42,8 @@ class Finding:
     """One thing that is not as it should be.
 
     ``kind`` is one of ``missing_object``, ``damaged_object``, ``damaged_body``, ``changed_receipts``,
-    ``damaged_database``, ``old_schema``, ``orphan_object``, ``leftover_file``, ``low_disk``; of a home
+    ``damaged_database``, ``old_schema``, ``orphan_object``, ``leftover_file``, ``low_disk``, ``queued_receipts``,
+    ``damaged_queue``, ``refused_receipts``; of a home
     also ``missing_home``, ``bad_settings``, ``clock_behind``, and the kinds of errors that opening it raised.
     """
 
@@ -63,6 +64,7 @@ def check_archive(archive: Archive, *, minimum_free_bytes: int = MINIMUM_FREE_BY
         *_check_objects(archive),
         *_check_bodies(archive),
         *_check_ledger(archive),
+        *_check_queue(archive),
         *_check_leftovers(archive),
         *_check_disk(archive, minimum_free_bytes),
     ]
@@ -168,6 +170,20 @@ def _check_ledger(archive: Archive) -> Iterator[Finding]:
     for day in archive.ledger.changed_days():
         message = f"the receipts of {day} are not those its ledger was closed with"
         yield Finding("changed_receipts", "error", message, "restore the database from a backup")
+
+
+def _check_queue(archive: Archive) -> Iterator[Finding]:
+    try:
+        waiting = archive.journal.count()
+    except IntegrityError as error:
+        yield Finding("damaged_queue", "error", error.message, "restore it from a backup; the rest of it is written")
+    else:
+        if waiting:
+            message = f"{waiting} receipts wait on disk for the database"
+            yield Finding("queued_receipts", "warning", message, "a server writes them, or skyproof doctor --mend")
+    for path in archive.journal.refused_files():
+        message = f"{path.name} holds receipts that the database did not take"
+        yield Finding("refused_receipts", "error", message, "see the reason in the file, then move it away")
 
 
 def _check_leftovers(archive: Archive) -> Iterator[Finding]:

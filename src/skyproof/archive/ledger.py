@@ -2,7 +2,8 @@
 
 A day is closed in two steps. First it is sealed: a row names it while no transaction that writes receipts is open, and from then
 on :class:`~skyproof.archive.deliveries.ReceiptWriter` refuses receipts of that day or an earlier one; whoever was to get
-such an answer gets none. Only then are its hashes worked out, from receipts that can no longer change, without a
+such an answer gets none. Receipts that wait on disk (:mod:`~skyproof.archive.receipt_journal`) are written before their day is
+sealed. Only then are its hashes worked out, from receipts that can no longer change, without a
 lock. What is kept of them is a memo: :meth:`Ledger.rebuild` gives the same from the receipts alone.
 
 Leaves lie in the order of their hashes, which says nothing about who was served when, nor does it depend on the
@@ -19,6 +20,7 @@ from threading import Lock
 import sqlalchemy as sa
 
 from skyproof.archive.database import Database, rows_as_dicts
+from skyproof.archive.receipt_journal import ReceiptJournal
 from skyproof.archive.tables import ledger_days, receipts
 from skyproof.domain.deliveries import InclusionProof, LedgerDay, Receipt
 from skyproof.domain.errors import IntegrityError, NotAvailableError, NotFoundError
@@ -46,8 +48,9 @@ def chain_root(day: date, count: int, tree: bytes, previous: bytes) -> bytes:
 class Ledger:
     """The closed days."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, journal: ReceiptJournal) -> None:
         self._database = database
+        self._journal = journal
         # A day's leaves take memory: one day is worked on at a time.
         self._working = Lock()
 
@@ -55,7 +58,7 @@ class Ledger:
         """A closed day; closes all that are over.
 
         Raises:
-            NotAvailableError: the day is not over, or no receipt was written yet.
+            NotAvailableError: the day is not over, receipts of it wait on disk, or no receipt was written yet.
             NotFoundError: it lies before the first receipt.
         """
         last = (now - SETTLING).date() - _DAY
@@ -135,7 +138,7 @@ class Ledger:
 
     def _seal(self, last: date) -> None:
         """Take no more receipts of the days up to ``last``."""
-        with self._database.writing() as connection:
+        with self._journal.closing_days(last), self._database.writing() as connection:
             if not self._database.is_sqlite:  # there the transaction itself holds all other writers off
                 connection.execute(sa.text("LOCK TABLE receipts IN SHARE MODE"))
             sealed = connection.execute(sa.select(sa.func.max(ledger_days.c.day))).scalar_one()

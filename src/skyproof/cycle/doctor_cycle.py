@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from skyproof.archive.health import Finding, check_archive, drop_damaged, newest_record, remove_orphans
+from skyproof.archive.receipt_journal import FOLDER
 from skyproof.cycle.clock import SimulatedClock
 from skyproof.cycle.settings import FILE_NAME, Settings, load_settings
 from skyproof.cycle.wiring import Product, open_product
@@ -16,7 +17,7 @@ from skyproof.domain.times import format_instant
 
 #: Clocks of machines that are kept in time differ by less.
 _CLOCK_TOLERANCE = timedelta(minutes=1)
-_MENDABLE = frozenset({"leftover_file", "orphan_object", "missing_object", "damaged_object"})
+_MENDABLE = frozenset({"queued_receipts", "leftover_file", "orphan_object", "missing_object", "damaged_object"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def _mend(home: Path) -> None:
         path.unlink(missing_ok=True)
     try:
         with open_product(home) as product:
+            product.archive.deliveries.bring_in()
             product.archive.sweep()
             remove_orphans(product.archive)
             drop_damaged(product.archive)
@@ -81,7 +83,7 @@ def _mend(home: Path) -> None:
 
 def _leftovers(home: Path) -> list[Path]:
     """Files beside the archive that were being written: all of ours get their name only when they are whole."""
-    return sorted([*home.glob("*.tmp"), *home.glob("sandbox/*/*.tmp")])
+    return sorted([*home.glob("*.tmp"), *home.glob("sandbox/*/*.tmp"), *home.glob(f"{FOLDER}/*.tmp")])
 
 
 def _check_clock(product: Product) -> Iterator[Finding]:

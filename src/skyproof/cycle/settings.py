@@ -75,6 +75,17 @@ class Settings(BaseModel):
     webhook_key_file: str = Field(
         "", description="File with the key that webhook secrets are derived from; empty: webhook-key inside the home."
     )
+    keys_outlive_database_minutes: int = Field(
+        60,
+        ge=0,
+        le=1440,
+        description="Minutes for which a key that opened a moment ago goes on opening while the database is away.",
+    )
+    queued_receipts_mb: int = Field(
+        1024,
+        ge=1,
+        description="Megabytes of receipts that may wait in the home while the database is away; beyond it, 503.",
+    )
     plans: dict[str, Plan] = Field(
         default_factory=dict,
         description="Limits of plans beside or instead of trial, standard and enterprise, by name.",

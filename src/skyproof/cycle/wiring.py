@@ -74,9 +74,11 @@ class Product:
 
 
 @contextmanager
-def open_product(home: Path, **overrides: Any) -> Iterator[Product]:
-    """Open a home (made if it is not there) and close it afterwards."""
+def open_product(home: Path, *, patience_s: float | None = None, **overrides: Any) -> Iterator[Product]:
+    """Open a home (made if it is not there) and close it afterwards. ``patience_s``: as for :meth:`Archive.open`."""
     settings = load_settings(home, **overrides)
     clock: Clock = SimulatedClock(home / CLOCK_FILE) if settings.clock == "simulated" else SystemClock()
-    with Archive.open(home, database_url=settings.database_url or None) as archive:
+    queue_bytes = settings.queued_receipts_mb << 20
+    url = settings.database_url or None
+    with Archive.open(home, database_url=url, patience_s=patience_s, queue_bytes=queue_bytes) as archive:
         yield Product(home, settings, archive, clock)

@@ -23,6 +23,7 @@
     └── StoreError            what we keep is away or damaged: an operator looks (``skyproof doctor``)
         ├── IntegrityError        bytes do not match their digest
         └── StoreUnavailableError database or object store does not answer, or is of another version
+            ├── DatabaseAwayError     the database cannot be reached, is locked for long, or its disk is full
             └── DayClosedError        a receipt came after its day was closed in the ledger: ask again
 
 Each class has a stable ``kind``; kinds are added, never renamed. A message says what we got, what we wanted and
@@ -168,6 +169,12 @@ class StoreUnavailableError(StoreError):
     """A store that does not answer, or is of another version."""
 
     kind = "store_unavailable"
+
+
+class DatabaseAwayError(StoreUnavailableError):
+    """A database that cannot be reached, is locked for long, or has no disk left: it may be back in a moment."""
+
+    kind = "database_away"
 
 
 class DayClosedError(StoreUnavailableError):

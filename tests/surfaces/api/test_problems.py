@@ -179,6 +179,7 @@ ERRORS = {
     errors.StoreError: (500, "internal"),
     errors.IntegrityError: (500, "internal"),
     errors.StoreUnavailableError: (503, "store_unavailable"),
+    errors.DatabaseAwayError: (503, "database_away"),
     errors.DayClosedError: (503, "day_closed"),
 }
 

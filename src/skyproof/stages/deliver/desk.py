@@ -3,7 +3,8 @@
 An answer is a pure function of run, canonical request, site metadata, customer and renderer version; ``forecast_id`` is
 their digest. Hence the same question to the same run is the same id and the same bytes, and a rendered body may be
 kept, or made again, at will. What the desk knows of the newest run is at most ``refresh_s`` seconds old, what it knows of the
-sites five times that, and as much older as one caller takes to ask again.
+sites five times that, and as much older as one caller takes to ask again. While the database is away the desk answers from what
+it knows, and says so in every answer.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from skyproof.archive.archive import Archive
-from skyproof.domain.errors import InvalidValueError, NoRunError, UnknownNameError
+from skyproof.domain.errors import DatabaseAwayError, InvalidValueError, NoRunError, UnknownNameError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.sites import Site
 from skyproof.domain.times import format_instant
@@ -30,7 +31,7 @@ from skyproof.stages.deliver.nearest import FoundSite, SiteIndex
 from skyproof.stages.deliver.plans import Plan, make_plan
 from skyproof.stages.deliver.questions import ForecastRequest
 from skyproof.stages.deliver.rendering import Draw, render
-from skyproof.stages.deliver.run_view import RunView, make_view
+from skyproof.stages.deliver.run_view import DATABASE_AWAY, RunView, make_view, with_warning
 from skyproof.stages.deliver.time_axis import TimeAxis, make_axis
 
 #: Rendering more places than this takes long enough to keep other callers waiting.
@@ -113,6 +114,9 @@ class Desk:
         view = self._view(self._choose(request, newest, now))
         sites = self._sites(customer_id, view)
         is_usual = not request.is_pinned and request.release_id is None
+        if self._archive.is_away:
+            # Other bytes, hence another name, and nothing to remember: what was known is right, and may not be the newest.
+            view, is_usual = self._warned(view), False
         if is_usual and (known := sites.questions.get((request.canonical, newest.run_id))):
             return known
         places = tuple(
@@ -148,7 +152,7 @@ class Desk:
     def recall(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Answer | None:
         """What :meth:`ask` and :meth:`answer` would say, if that is known without asking the archive or rendering."""
         newest = self._newest
-        if newest is None or newest[1].published_at > now:
+        if newest is None or newest[1].published_at > now or self._archive.is_away:
             return None
         run_id = newest[1].run_id
         sites = self._indexes.get((customer_id, run_id))
@@ -232,7 +236,8 @@ class Desk:
         with self._refresh(needed=known is None or known[1].published_at > now) as mine:
             if mine:
                 ticks = self._ticks()
-                known = self._newest = (ticks, self._archive.runs.newest(as_of=now))
+                with self._getting_by(known is not None and known[1].published_at <= now):
+                    known = self._newest = (ticks, self._archive.runs.newest(as_of=now))
         assert known is not None
         return known[1]
 
@@ -256,18 +261,40 @@ class Desk:
             return known
         with self._refresh(needed=known is None) as mine:
             if mine:
-                ticks = self._ticks()
-                sites = self._archive.sites.all(customer_id=customer_id)
-                if known is not None and known.listed == sites:
-                    known = replace(known, told=ticks)
-                else:
-                    known = _Sites(ticks, sites, SiteIndex(sites, in_run=set(view.reader.site_ids)), {})
-                with self._lock:
-                    if len(self._indexes) > 4 * _MOST_VIEWS:
-                        self._indexes.clear()
-                    self._indexes[key] = known
+                with self._getting_by(known is not None):
+                    known = self._read_sites(key, view, known)
         assert known is not None
         return known
+
+    def _read_sites(self, key: tuple[str, str], view: RunView, known: _Sites | None) -> _Sites:
+        ticks = self._ticks()
+        sites = self._archive.sites.all(customer_id=key[0])
+        if known is not None and known.listed == sites:
+            known = replace(known, told=ticks)
+        else:
+            known = _Sites(ticks, sites, SiteIndex(sites, in_run=set(view.reader.site_ids)), {})
+        with self._lock:
+            if len(self._indexes) > 4 * _MOST_VIEWS:
+                self._indexes.clear()
+            self._indexes[key] = known
+        return known
+
+    @contextmanager
+    def _getting_by(self, can: bool) -> Iterator[None]:
+        """What is read within is done without while the database is away, if it ``can`` be."""
+        try:
+            yield
+        except DatabaseAwayError:
+            if not can:
+                raise
+
+    def _warned(self, view: RunView) -> RunView:
+        key = view.run.run_id + DATABASE_AWAY
+        with self._lock:
+            warned = self._views.get(key)
+            if warned is None:
+                warned = self._views[key] = with_warning(view, DATABASE_AWAY)
+        return warned
 
     @contextmanager
     def _refresh(self, *, needed: bool) -> Iterator[bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +20,8 @@ from skyproof.stages.deliver.time_axis import TimeAxis
 #: Raise it when the same run and request would give other bytes: old answers keep their ids, new ones get new ids.
 RENDERER_VERSION = 1
 MODEL = "skyproof"
+#: The database does not answer, or takes nothing: the answer is from what the server knew a while ago.
+DATABASE_AWAY = "database_away"
 _NOMINAL_COVERAGE = 0.8
 
 
@@ -28,7 +30,8 @@ class RunView:
     """A run ready to answer from.
 
     ``summary`` and ``brief`` are what ``meta`` says about it, as JSON objects. ``fingerprint`` stands for everything of
-    the run that shapes an answer's bytes. ``plans`` and ``axes`` remember what requests met so far amount to.
+    the run that shapes an answer's bytes. ``plans`` and ``axes`` remember what requests met so far amount to. ``warning`` is
+    the code of what is wrong with the server, not with the run.
     """
 
     run: Run
@@ -41,6 +44,7 @@ class RunView:
     fingerprint: str
     plans: dict[str, Plan]
     axes: dict[tuple[str, str], TimeAxis]
+    warning: str = ""
 
 
 def make_view(run: Run, reader: RunReader, sources: Sequence[SourceSpec]) -> RunView:
@@ -79,6 +83,17 @@ def make_view(run: Run, reader: RunReader, sources: Sequence[SourceSpec]) -> Run
         {},
         {},
     )
+
+
+def with_warning(view: RunView, code: str) -> RunView:
+    """The same run with one more warning; answers from it have other names."""
+
+    def warned(about: bytes) -> bytes:
+        facts = orjson.loads(about)
+        return orjson.dumps({**facts, "warnings": [*facts.get("warnings", ()), {"code": code}]})
+
+    fingerprint = hashlib.sha256(f"{view.fingerprint} {code}".encode()).hexdigest()
+    return replace(view, summary=warned(view.summary), brief=warned(view.brief), fingerprint=fingerprint, warning=code)
 
 
 def regime_facts(run: Run) -> dict[str, Any]:

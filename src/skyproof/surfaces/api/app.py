@@ -66,6 +66,7 @@ def create_app(
     nearest_site_km: float = 50.0,
     refresh_s: float = 1.0,
     remember_keys_s: float = 3.0,
+    keys_outlive_s: float = 3600.0,
     plans: Mapping[str, Plan] = PLANS,
     wall: Callable[[], float] = time.time,
     pusher: Pusher | None = None,
@@ -82,6 +83,7 @@ def create_app(
         nearest_site_km: a coordinate farther than this from every site is refused.
         refresh_s: how long the newest run is taken as known, in seconds; sites five times as long.
         remember_keys_s: how long a key is taken as known, in seconds.
+        keys_outlive_s: how long a key that opened goes on opening while the database is away, in seconds.
         plans: what customers may ask for, by the name of their plan.
         wall: the machine's clock in seconds since 1970, by which requests are counted.
         pusher: tells customers what happens; by default webhooks are kept, and nothing is pushed.
@@ -111,7 +113,7 @@ def create_app(
         redirect_slashes=False,
     )  # fmt: skip
     _add_error_handlers(app)
-    authenticator = Authenticator(archive, clock, meter, remember_s=remember_keys_s)
+    authenticator = Authenticator(archive, clock, meter, remember_s=remember_keys_s, outlive_s=keys_outlive_s)
     forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
     app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))
@@ -136,7 +138,7 @@ def create_app(
         express={_FORECAST: Express(forecasts)},
         deprecations=deprecations,
     )
-    _add_health(app, front, desk, clock)
+    _add_health(app, front, desk, clock, lambda: archive.is_away)
     return front
 
 
@@ -159,7 +161,7 @@ def _add_delivered(app: FastAPI, forecasts: ForecastRoutes, authenticator: Authe
         return await forecasts.delivered(request, forecast_id, holder)
 
 
-def _add_health(app: FastAPI, front: Front, desk: Desk, clock: Clock) -> None:
+def _add_health(app: FastAPI, front: Front, desk: Desk, clock: Clock, is_away: Callable[[], bool]) -> None:
     @app.get("/healthz", summary="Whether the process lives")
     async def healthz() -> wire.HealthOut:
         return wire.HealthOut(status="ok")
@@ -171,7 +173,7 @@ def _add_health(app: FastAPI, front: Front, desk: Desk, clock: Clock) -> None:
                 request, "shutting_down", "this server is about to end", headers={"Retry-After": "1"}
             )
         desk.prepare(now=clock.now())
-        return wire.HealthOut(status="ready")
+        return wire.HealthOut(status="degraded" if is_away() else "ready")
 
 
 def _add_description(app: FastAPI, deprecations: tuple[Deprecation, ...]) -> None:

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from skyproof.archive.archive import Archive
 from skyproof.domain.accounts import FORECAST_SCOPE
 from skyproof.domain.deliveries import ApiKey
-from skyproof.domain.errors import AuthenticationError, PermissionDeniedError
+from skyproof.domain.errors import AuthenticationError, DatabaseAwayError, PermissionDeniedError
 from skyproof.domain.protocols import Clock
 from skyproof.stages.deliver.keys import check_in_force, check_secret, split_token
 from skyproof.stages.deliver.parameters import KEY_NAMES
@@ -34,7 +34,8 @@ class _Known(NamedTuple):
 class Authenticator:
     """Opens, or does not, and counts.
 
-    A key revoked elsewhere stops opening within ``remember_s`` seconds; expiry counts at once.
+    A key revoked elsewhere stops opening within ``remember_s`` seconds; expiry counts at once. While the database is away a key
+    that opened before goes on opening for ``outlive_s`` seconds from when it was last looked up.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Authenticator:
         meter: Meter,
         *,
         remember_s: float = 3.0,
+        outlive_s: float = 3600.0,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.meter = meter
         self._archive = archive
         self._clock = clock
         self._remember_s = remember_s
+        self._outlive_s = outlive_s
         self._ticks = ticks
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
@@ -78,13 +81,18 @@ class Authenticator:
         digest = hashlib.sha256(token.encode()).digest()
         known = self._known.get(digest)
         if known is None or self._ticks() - known.told >= self._remember_s:
-            known = await self._look_up(token, digest)
+            try:
+                known = await self._look_up(token, digest)
+            except DatabaseAwayError:
+                if known is None or self._ticks() - known.told >= self._outlive_s:
+                    raise
         key = check_in_force(known.key, now)
         if scope not in key.scopes:
             raise PermissionDeniedError(
                 f"the key has no scope {scope}", hint=f"it has {', '.join(key.scopes) or 'none'}"
             )
-        left = self.meter.take(known.account)
+        # The hot path may have counted this request already, and failed.
+        left = request.scope.get("taken") or self.meter.take(known.account)
         request.scope["added_headers"].extend(quota_headers(left or self.meter.left(known.account)))
         if left is None:
             raise self.meter.refuse(known.account)

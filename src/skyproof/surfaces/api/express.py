@@ -59,6 +59,7 @@ class Express:
         try:
             await routes.writer.record_on_loop(make_receipt(answer, key, served_at=now), answer.body)
         except SkyproofError:
+            scope["taken"] = left  # the ordinary way tries again, and need not count again
             return False
         headers = self._headers.get(answer.forecast_id) or self._prepare(answer)
         await send({"type": "http.response.start", "status": 200, "headers": [*headers, *quota_headers(left), *extra]})

@@ -82,6 +82,9 @@ class ForecastRoutes:
         else:
             question = await run_in_threadpool(self.desk.ask, key.customer_id, asked, now=now)
         headers = forecast_headers(question.forecast_id, question.view.run, named=isinstance(asked.run, str))
+        if question.view.warning:
+            # Not every form of an answer has a place for warnings. It is not to be kept: a better one comes soon.
+            headers |= {"Forecast-Warning": question.view.warning, "Cache-Control": "no-store"}
         if _is_known(request, question.forecast_id):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if quick:

@@ -61,15 +61,13 @@ class Front:
         self._quick = quick or {}
         self._express = express or {}
         self._closing: RawHeaders = ()
+        #: Whether the server is about to end.
+        self.is_draining = False
 
     def drain(self) -> None:
         """The server is about to end: from now on every answer closes its connection, and ``/readyz`` says no."""
         self._closing = ((b"connection", b"close"),)
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the server is about to end."""
-        return bool(self._closing)
+        self.is_draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""

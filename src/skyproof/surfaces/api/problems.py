@@ -23,6 +23,7 @@ from starlette.routing import Match
 from skyproof.domain.errors import (
     AccessError,
     AuthenticationError,
+    DatabaseAwayError,
     InputError,
     NotAvailableError,
     QuotaError,
@@ -74,6 +75,12 @@ CODES: tuple[Code, ...] = (
         "day_closed", 503, "The day of the answer is closed", "It took past midnight UTC and was not sent; ask again."
     ),
     Code("store_unavailable", 503, "The store does not answer", "Our fault; try again in a moment."),
+    Code(
+        "database_away",
+        503,
+        "The database is away",
+        "What needs it has to wait; forecasts are answered. Ask again soon.",
+    ),
     Code("shutting_down", 503, "This server is about to end", "Ask again: another one answers, or this one soon."),
     Code("internal", 500, "Something went wrong here", "Our fault; tell us the request id."),
     Code("http_error", 400, "The request failed", "Another HTTP error; the status says which."),
@@ -126,7 +133,10 @@ def faults_problem(request: Request, faults: tuple[Fault, ...]) -> Response:
 def error_problem(request: Request, error: SkyproofError, *, missing_is_404: bool = False) -> Response:
     """One of our errors. ``missing_is_404``: the unknown name stood in the address, not in a parameter."""
     if isinstance(error, StoreError):
-        logger.error("request %s: %s", request.scope.get("request_id"), error, exc_info=error)
+        if isinstance(error, DatabaseAwayError):  # said once by whoever found out, not once a request
+            logger.debug("request %s: %s", request.scope.get("request_id"), error)
+        else:
+            logger.error("request %s: %s", request.scope.get("request_id"), error, exc_info=error)
         code = error.kind if error.kind in BY_CODE else "internal"
         headers = {"Retry-After": "5"} if BY_CODE[code].status == HTTPStatus.SERVICE_UNAVAILABLE else None
         return problem(request, code, "what we keep cannot be reached at the moment", headers=headers)

@@ -21,6 +21,7 @@ from typing import Any
 import uvicorn
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.database import SERVING_PATIENCE_S
 from skyproof.cycle.pushing import make_pusher
 from skyproof.cycle.verify_cycle import release_scorecard
 from skyproof.cycle.wiring import Product, open_product
@@ -47,7 +48,7 @@ def serve(
     """Serve a product until SIGTERM or SIGINT; requests under way are finished first.
 
     Args:
-        product: the opened home; its settings say where to listen.
+        product: the home, opened with the patience of a server; its settings say where to listen.
         console: serve the operators' page too, to callers on this machine.
         workers: processes; more than one open the home on their own.
         announce: told the address once it is listened on.
@@ -128,6 +129,7 @@ def _product_app(product: Product, *, console: bool) -> Front:
         claim=scorecard_data(product),
         console=console,
         nearest_site_km=product.settings.nearest_site_km,
+        keys_outlive_s=60.0 * product.settings.keys_outlive_database_minutes,
         plans=product.settings.all_plans,
         pusher=make_pusher(product),
     )
@@ -140,7 +142,7 @@ def _open_patiently(home: Path) -> Iterator[Product]:
         product = None
         while product is None:
             try:
-                product = stack.enter_context(open_product(home))
+                product = stack.enter_context(open_product(home, patience_s=SERVING_PATIENCE_S))
             except StoreUnavailableError as error:
                 logger.error("a worker waits for the store: %s", error)
                 time.sleep(_RETRY_S)

@@ -9,6 +9,7 @@ import typer
 from rich.console import RenderableType
 from rich.markup import escape
 
+from skyproof.archive.database import SERVING_PATIENCE_S
 from skyproof.cycle.demo_cycle import DemoResult, demo_cycle, open_demo
 from skyproof.domain.times import format_instant
 from skyproof.stages.verify.terminal import render_claim
@@ -40,7 +41,7 @@ def demo(
         address = f"http://{product.settings.host}:{port if port is not None else product.settings.port}"
     session.answer(_as_data(result), *_shown(result, address, serve=serve))
     if serve:
-        with session.product(port=port) as product:
+        with session.product(port=port, patience_s=SERVING_PATIENCE_S) as product:
             run_server(product, console=True, announce=session.announce)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from skyproof.archive.database import SERVING_PATIENCE_S
 from skyproof.surfaces.api.server import serve as run_server
 from skyproof.surfaces.cli.output import Session
 
@@ -26,5 +27,5 @@ def serve(
 ) -> None:
     """Serve forecasts over HTTP until interrupted."""
     session: Session = context.obj
-    with session.product(host=host, port=port) as product:
+    with session.product(host=host, port=port, patience_s=SERVING_PATIENCE_S) as product:
         run_server(product, console=console, workers=workers, announce=session.announce)
