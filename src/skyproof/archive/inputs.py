@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from skyproof.archive.case_inputs import cases_of_cycles, gather_cases
@@ -10,6 +11,7 @@ from skyproof.archive.cycles import Cycles
 from skyproof.archive.observations import Observations
 from skyproof.domain.cases import Cases
 from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, RecentObservations
+from skyproof.domain.sites import Site
 from skyproof.domain.times import floor_to_hours, hours
 
 
@@ -54,6 +56,16 @@ class Inputs:
         cases = cases_of_cycles(self._cycles, self._observations, grid, held, [*earlier, issue_time], as_of=issue_time)
         recent = self.recent(grid, issue_time=issue_time, recent_hours=recent_hours)
         return ForecastInputs(issue_time, init_time, grid, newest, cases, recent)
+
+    def elsewhere(self, inputs: ForecastInputs, sites: Sequence[Site]) -> ForecastInputs:
+        """What the same cycles say of other places, and what was observed there, known at the same instant."""
+        grid = replace(inputs.grid, sites=tuple(sites))
+        held = {source_id: [cycle] for source_id, cycle in inputs.cycles.items()}
+        cases = cases_of_cycles(
+            self._cycles, self._observations, grid, held, [inputs.issue_time], as_of=inputs.issue_time
+        )
+        recent = self.recent(grid, issue_time=inputs.issue_time)
+        return replace(inputs, grid=grid, cases=cases, recent=recent)
 
     def recent(self, grid: ForecastGrid, *, issue_time: datetime, recent_hours: int = 48) -> RecentObservations:
         """The last observations known at an issue time, as far back from its init time as ``recent_hours``."""

@@ -44,6 +44,7 @@ class RunDraft:
     """A run about to be published.
 
     ``reasons``: (variable, site, lead) uint8, code of why a cell is as it is; code ``i`` means ``reason_names[i]``.
+    ``learned``: (site,), whether the release learned from the site's own record; None where it did from every one.
     ``attributes`` go into the file as text; ``{"sandbox": True}`` makes its title say that the planet is simulated.
     ``published_at``, ``experts_key``, ``generation_ms`` and ``warnings`` go into the catalogue only, so that the same
     forecast made again has the same bytes.
@@ -63,6 +64,7 @@ class RunDraft:
     warnings: tuple[str, ...] = ()
     reason_names: tuple[str, ...] = ()
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    learned: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         cells = (len(self.grid.variables), len(self.grid.sites), len(self.grid.lead_hours))
@@ -92,6 +94,9 @@ def write_run(draft: RunDraft) -> bytes:
         InvalidValueError: the grid is empty, or a value is beyond what its variable can hold.
     """
     arrays = _coordinates(draft)
+    if draft.learned is not None and not draft.learned.all():
+        told = {"long_name": "whether the release learned from the record of the site itself"}
+        arrays.append(FileArray("learned", ("site",), draft.learned.astype("u1"), told))
     for index, name in enumerate(draft.grid.variables):
         arrays.extend(_variable_arrays(draft, index, find_variable(name)))
     sandbox = bool(draft.attributes.get("sandbox"))
@@ -131,6 +136,11 @@ class RunReader:
                 name: np.frombuffer(data, stored.dtype, int(np.prod(stored.shape)), stored.offset).reshape(stored.shape)
                 for name, stored in layout.arrays.items()
             }
+            held = arrays.get("learned")
+            #: The sites from whose own record the run's release learned.
+            self.learned = frozenset(
+                self.site_ids if held is None else (self.site_ids[index] for index in np.flatnonzero(held))
+            )
             self.lead_hours = tuple(int(lead) for lead in arrays["lead"])
             self._quantiles = [arrays[f"{name}_quantiles"] for name in self.variables]
             self._mean = [arrays[f"{name}_mean"] for name in self.variables]

@@ -15,7 +15,8 @@ from skyproof.domain.reasons import REASONS
 from skyproof.domain.times import require_utc
 from skyproof.stages.forecast.assemble import assemble_forecast
 from skyproof.stages.forecast.blending import advance_blend
-from skyproof.stages.forecast.experts import ask_experts, gather_inputs, wake_experts
+from skyproof.stages.forecast.elsewhere import add_elsewhere, forecast_elsewhere, gather_since
+from skyproof.stages.forecast.experts import ask_experts, gather_inputs
 from skyproof.stages.publish.publish_run import publish_run
 
 
@@ -27,14 +28,13 @@ def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | 
     # 1. The release that was stable then, and the experts it learned.
     release = archive.releases.find(release_id) if release_id else archive.releases.newest(as_of=issue_time)
     content = archive.releases.read(release)
-    panel = wake_experts(content, product.usual_models(), product.make_experts)
+    panel = product.wake(content)
 
     # 2. What was available at the issue time: the newest usable cycle of each source, the last observations.
     inputs = gather_inputs(archive, content, issue_time)
 
     # 3. Every expert answers, or sleeps.
     names, experts = ask_experts(panel, inputs)
-    experts_key = archive.experts.put(release.release_id, issue_time, names, experts, content.grid)
 
     # 4. The blend has learned from every observation that had arrived.
     blend = product.blend()
@@ -43,7 +43,12 @@ def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | 
     # 5. One calibrated forecast, its regime and its lineage.
     forecast = assemble_forecast(content, blend, state, experts, inputs, product.register())
 
-    # 6. Checked, then published whole or not at all.
+    # 6. Sites registered since the release was learned, where a source speaks of them, by the same experts and blend.
+    since = gather_since(archive, content, inputs)
+    whole = add_elsewhere(content, experts, forecast, forecast_elsewhere(content, product.wake, blend, state, since))
+    experts_key = archive.experts.put(release.release_id, issue_time, names, whole.experts, whole.grid)
+
+    # 7. Checked, then published whole or not at all.
     draft = RunDraft(
         release_id=release.release_id,
         issue_time=issue_time,
@@ -51,13 +56,14 @@ def forecast_cycle(product: Product, issue_time: datetime, *, release_id: str | 
         published_at=issue_time,
         regime=forecast.regime,
         inputs=forecast.inputs,
-        grid=content.grid,
-        values=forecast.values,
-        reasons=forecast.reasons,
+        grid=whole.grid,
+        values=whole.values,
+        reasons=whole.reasons,
         experts_key=experts_key,
         generation_ms=round(1000 * (perf_counter() - began), 3),
         warnings=forecast.warnings,
         reason_names=REASONS,
         attributes={"sandbox": product.is_sandbox},
+        learned=whole.learned,
     )
     return publish_run(archive, draft)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.release_content import ReleaseContent
 from skyproof.cycle.clock import SimulatedClock, SystemClock
 from skyproof.cycle.experts import MakeExperts, source_experts, usual_models
 from skyproof.cycle.settings import Settings, load_settings
@@ -17,6 +18,7 @@ from skyproof.domain.errors import NotAvailableError
 from skyproof.domain.forecasts import ForecastGrid
 from skyproof.domain.protocols import Blend, Clock, RecordModel
 from skyproof.science.online_blend import BernsteinBlend
+from skyproof.stages.forecast.experts import Panel, wake_experts
 
 CLOCK_FILE = "clock.json"
 
@@ -48,6 +50,10 @@ class Product:
     def blend(self) -> Blend:
         """The online blend."""
         return BernsteinBlend()
+
+    def wake(self, content: ReleaseContent, hidden: Collection[str] = ()) -> Panel:
+        """The experts of a release; the records of the sites ``hidden`` say nothing to their neighbours."""
+        return wake_experts(content, self.usual_models(), self.make_experts, hidden=hidden)
 
     def register(self) -> dict[str, SourceSpec]:
         """What each registered source promises."""

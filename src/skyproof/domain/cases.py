@@ -64,6 +64,17 @@ class Cases:
         arrived = self.valid_times + np.timedelta64(round(self.delay_hours * 3600), "s") <= as_of
         return np.asarray(arrived[..., None] & np.isfinite(self.observed))
 
+    def at_places(self, places: NDArray[np.intp]) -> Cases:
+        """The cases of some places."""
+        return replace(
+            self,
+            sites=tuple(self.sites[place] for place in places),
+            members={name: values[:, :, places] for name, values in self.members.items()},
+            predictors={name: values[:, :, places] for name, values in self.predictors.items()},
+            observed=self.observed[:, :, places],
+            recent={name: values[:, :, places] for name, values in self.recent.items()},
+        )
+
     def take(self, issues: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Cases:
         """The cases of some issue times."""
         return replace(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -55,6 +55,16 @@ class ForecastInputs:
     cycles: Mapping[str, SourceCycle | None]
     cases: tuple[Cases, ...]
     recent: RecentObservations
+
+    def at_places(self, places: NDArray[np.intp]) -> ForecastInputs:
+        """What is known of some places of the grid."""
+        sites, recent = tuple(self.grid.sites[place] for place in places), self.recent
+        return replace(
+            self,
+            grid=replace(self.grid, sites=sites),
+            cases=tuple(cases.at_places(places) for cases in self.cases),
+            recent=replace(recent, site_ids=tuple(s.site_id for s in sites), values=recent.values[:, :, places]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def test_the_origin_is_told_in_three_sizes(served):
     none, summary, steps = (document(served, provenance=size) for size in ("none", "summary", "steps"))
     assert set(none["meta"]) == {
         "forecast_id", "run_id", "model", "model_version", "channel", "init_time", "issued_at", "as_of", "published_at",
-        "links",
+        "calibration", "links",
     }  # fmt: skip
     assert set(none["meta"]) < set(summary["meta"])
     assert summary["meta"]["regime"]["id"] == "without-boreas"

@@ -100,7 +100,8 @@ def test_a_table_says_where_it_comes_from_and_what_its_columns_are(ask):
     schema = read_table("arrow", ask(**asked, format="arrow")).schema
     origin = json.loads(schema.metadata[b"skyproof"])
     meta = documents(ask(**asked))[0]["meta"]
-    same = set(meta) - {"forecast_id", "links"}
+    assert origin["calibrations"] == {"0": meta["calibration"]}
+    same = set(meta) - {"forecast_id", "links", "calibration"}
     assert {name: origin[name] for name in same} == {name: meta[name] for name in same}
     assert origin["null_reasons"] == {"0": {"precipitation": {"2": "no_expert_awake"}}}
     facts = {field.name: field.metadata for field in schema if field.metadata}

@@ -113,6 +113,7 @@ def _coverage(answer: PlaceAnswer, block: Block) -> dict[str, Any]:
             name: range_of(values, "t") for name, values in zip(block.heads.names, block.columns.values, strict=True)
         },
         "skyproof:site": found.site.site_id,
+        "skyproof:calibration": found.calibration.facts(),
     }
     if block.columns.missing:
         coverage["skyproof:nullReasons"] = block.columns.missing
@@ -142,6 +143,7 @@ def _trajectory(content: Content) -> dict[str, Any]:
         },
         "ranges": {name: range_of(row, "composite") for name, row in zip(blocks[0].heads.names, values, strict=True)},
         "skyproof:sites": [answer.found.site.site_id for answer in answers],
+        "skyproof:calibrations": [answer.found.calibration.facts() for answer in answers],
     }
     return {**coverage, "skyproof:nullReasons": missing} if missing else coverage
 

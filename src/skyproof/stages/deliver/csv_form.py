@@ -15,6 +15,7 @@ MEDIA_TYPE = "text/csv; charset=utf-8"
 _PLACE_COLUMNS = (
     "latitude", "longitude", "elevation", "utc_offset_seconds", "timezone", "timezone_abbreviation", "site",
     "distance_km", "forecast_id", "run_id", "init_time", "issued_at", "regime", "attribution", "planet",
+    "calibration", "calibration_km",
 )  # fmt: skip
 
 
@@ -63,6 +64,8 @@ def _places(content: Content, answer: PlaceAnswer) -> Iterator[tuple[Any, ...]]:
         run.regime.regime_id,
         "; ".join(view.attribution),
         "sandbox" if view.is_sandbox else "",
+        found.calibration.scope,
+        "" if found.calibration.distance_km is None else found.calibration.distance_km,
     )
 
 

@@ -272,7 +272,7 @@ class Desk:
         if known is not None and known.listed == sites:
             known = replace(known, told=ticks)
         else:
-            known = _Sites(ticks, sites, SiteIndex(sites, in_run=set(view.reader.site_ids)), {})
+            known = _Sites(ticks, sites, _index(sites, view), {})
         with self._lock:
             if len(self._indexes) > 4 * _MOST_VIEWS:
                 self._indexes.clear()
@@ -345,10 +345,14 @@ class Desk:
                 self._held_bytes -= len(self._bodies.popitem(last=False)[1].body)
 
 
+def _index(sites: tuple[Site, ...], view: RunView) -> SiteIndex:
+    return SiteIndex(sites, in_run=set(view.reader.site_ids), learned=view.reader.learned)
+
+
 def _name(customer_id: str, request: ForecastRequest, view: RunView, places: tuple[FoundSite, ...]) -> str:
     digest = hashlib.sha256(f"{customer_id}\n{request.canonical}\n{view.fingerprint}\n".encode())
     for found in places:
         site = found.site
         facts = (site.site_id, site.name, site.latitude, site.longitude, site.elevation_m, site.timezone)
-        digest.update(f"{facts}{found.distance_km}\n".encode())
+        digest.update(f"{facts}{found.distance_km}{found.calibration}\n".encode())
     return "fc_" + base64.b32encode(digest.digest())[:26].decode().lower()

@@ -78,7 +78,7 @@ def own_site(archive: Archive, transaction: Transaction, customer_id: str, site_
 def create_site(
     archive: Archive, transaction: Transaction, by: ApiKey, plan: Plan, facts: Mapping[str, Any], now: datetime
 ) -> Outcome:
-    """Register a place of the customer's own; forecast from the next release on.
+    """Register a place of the customer's own; forecast from the next run on in which a source speaks of it.
 
     Raises:
         QuotaError: the plan allows no more.

@@ -45,7 +45,7 @@ def _document(content: Content, answer: PlaceAnswer) -> dict[str, Any]:
         document[block.kind] = {"time": block.labels, **dict(zip(heads.names, block.columns.values, strict=True))}
         document[f"{block.kind}_cell_methods"] = dict(zip(heads.names, heads.cell_methods, strict=True))
     document["grid"] = _grid(found)
-    document["meta"] = _meta(content)
+    document["meta"] = _meta(content, found)
     for block in answer.blocks:
         if block.columns.missing:
             document[f"{block.kind}_null_reasons"] = block.columns.missing
@@ -67,11 +67,15 @@ def _grid(found: FoundSite) -> dict[str, Any]:
     }
 
 
-def _meta(content: Content) -> orjson.Fragment:
-    # What is the same in every answer from a run was written once; the two members of this answer go around it.
+def _meta(content: Content, found: FoundSite) -> orjson.Fragment:
+    # What is the same in every answer from a run was written once; what this answer has of its own goes around it.
     about = content.view.brief if content.request.provenance == "none" else content.view.summary
     links = orjson.dumps({"self": f"/v1/forecasts/{content.forecast_id}"})
-    return orjson.Fragment(b'{"forecast_id":"%b",%b,"links":%b}' % (content.forecast_id.encode(), about[1:-1], links))
+    calibration = orjson.dumps(found.calibration.facts())
+    return orjson.Fragment(
+        b'{"forecast_id":"%b",%b,"calibration":%b,"links":%b}'
+        % (content.forecast_id.encode(), about[1:-1], calibration, links)
+    )
 
 
 def _steps(view: RunView, block: Block) -> dict[str, Iterable[Any]]:

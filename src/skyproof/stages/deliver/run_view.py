@@ -18,7 +18,7 @@ from skyproof.stages.deliver.plans import Plan
 from skyproof.stages.deliver.time_axis import TimeAxis
 
 #: Raise it when the same run and request would give other bytes: old answers keep their ids, new ones get new ids.
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 MODEL = "skyproof"
 #: The database does not answer, or takes nothing: the answer is from what the server knew a while ago.
 DATABASE_AWAY = "database_away"

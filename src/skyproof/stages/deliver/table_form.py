@@ -79,12 +79,16 @@ def _schema(content: Content) -> pa.Schema:
 
 
 def _origin(content: Content) -> dict[str, Any]:
-    """Where the answer comes from, and why what is missing is missing: location, variable, row of the location, reason."""
+    """Where the answer comes from, what each location was calibrated on, and why what is missing is missing.
+
+    Reasons by location, variable and row of the location.
+    """
     view = content.view
     about = view.brief if content.request.provenance == "none" else view.summary
     return {
         "forecast_id": content.forecast_id,
         **orjson.loads(about),
+        "calibrations": {str(number): answer.found.calibration.facts() for number, answer in enumerate(content.places)},
         "null_reasons": {
             str(number): dict(answer.blocks[0].columns.missing)
             for number, answer in enumerate(content.places)

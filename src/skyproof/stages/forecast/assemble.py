@@ -57,15 +57,31 @@ def assemble_forecast(
     missing = tuple(source_id for source_id, said in spoken.items() if not said.any())
     observations = bool(np.isfinite(inputs.recent.values).any())
     known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
-    at_leads = replace(known, factors=_factors(content, spoken, observations=observations))
     own = heard(experts[: len(content.expert_names)], content.usual)
-    values = calibrate(blend.combine(state, own), at_leads, inputs.grid.variables)
-    reasons = np.where(np.isfinite(values.mean), 0, NO_EXPERT_AWAKE).astype(np.uint8)
+    values, reasons = join_experts(content, blend, state, experts, inputs)
     lineage = _lineage(content, blend, state, own, inputs, register)
     late = tuple(entry.source_id for entry in lineage if entry.missed_cycles > 0 and entry.source_id not in missing)
     name = regime_id(content.source_ids, missing, observations=observations)
     regime = Regime(name, missing, late, known.widening, known.coverage, known.cases)
     return AssembledForecast(values, reasons, regime, lineage, _warnings(lineage, missing, observations=observations))
+
+
+def join_experts(
+    content: ReleaseContent,
+    blend: Blend,
+    state: Mapping[str, NDArray[Any]],
+    experts: NDArray[np.float32],
+    inputs: ForecastInputs,
+) -> tuple[ForecastValues, NDArray[np.uint8]]:
+    """What the experts say together, calibrated for what is missing, and why a cell is as it is; arguments as above."""
+    spoken = {source_id: _spoken(inputs, source_id) for source_id in content.source_ids}
+    missing = [source_id for source_id, said in spoken.items() if not said.any()]
+    observations = bool(np.isfinite(inputs.recent.values).any())
+    known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
+    at_leads = replace(known, factors=_factors(content, spoken, observations=observations))
+    own = heard(experts[: len(content.expert_names)], content.usual)
+    values = calibrate(blend.combine(state, own), at_leads, inputs.grid.variables)
+    return values, np.where(np.isfinite(values.mean), 0, NO_EXPERT_AWAKE).astype(np.uint8)
 
 
 def calibrate(blended: NDArray[np.float32], known: RegimeCalibration, variables: tuple[str, ...]) -> ForecastValues:

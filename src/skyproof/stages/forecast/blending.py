@@ -107,5 +107,6 @@ def _remembered(
         held = archive.experts.read_key(key, leads=leads)
     count, (variables, sites, all_leads) = len(content.expert_names), observed.shape
     experts = np.full((count, variables, sites, all_leads, held[1].shape[-1]), np.nan, dtype=np.float32)
-    experts[:, :, :, leads] = held[1][:count]
+    # Places that came after the release stand behind its own: what it learned from is what the blend learns from.
+    experts[:, :, :, leads] = held[1][:count, :, :sites]
     return experts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +22,7 @@ from skyproof.science.ensemble_statistics import mean_of_known
 from skyproof.science.first_guess import with_applied_guess
 from skyproof.science.panel import RUNS_SHOWN, ask_panel, only_usual, part_experts
 from skyproof.science.quantile_functions import ensemble_quantiles
+from skyproof.stages.forecast.site_memories import without_records
 
 #: The baseline made of all calibrated sources that are awake, quantile by quantile. No expert of the blend.
 EQUAL_WEIGHT = "equal_weight"
@@ -45,8 +46,20 @@ class Panel:
     experts: Mapping[str, tuple[CaseExpert, ...]]
 
 
-def wake_experts(content: ReleaseContent, usual: Sequence[RecordModel], make_experts: MakeExperts) -> Panel:
+def wake_experts(
+    content: ReleaseContent,
+    usual: Sequence[RecordModel],
+    make_experts: MakeExperts,
+    *,
+    hidden: Collection[str] = (),
+) -> Panel:
     """The release's experts.
+
+    Args:
+        content: the release.
+        usual: fresh models that need no source.
+        make_experts: makes fresh experts.
+        hidden: sites whose records say nothing to their neighbours.
 
     Raises:
         IntegrityError: an expert of the release is not installed here.
@@ -57,7 +70,7 @@ def wake_experts(content: ReleaseContent, usual: Sequence[RecordModel], make_exp
         wanted = [known for known in content.expert_names if case_model(known, name) in content.models]
         _check_installed(wanted, made)
         for known in wanted:
-            made[known].restore(content.models[case_model(known, name)])
+            made[known].restore(without_records(content.models[case_model(known, name)], hidden))
         experts[name] = tuple(made[known] for known in wanted)
     by_name = {model.name: model for model in usual}
     _check_installed(content.expert_names[: content.usual], by_name)
@@ -70,21 +83,24 @@ def wake_experts(content: ReleaseContent, usual: Sequence[RecordModel], make_exp
 def ask_experts(panel: Panel, inputs: ForecastInputs) -> tuple[tuple[str, ...], NDArray[np.float32]]:
     """What every expert says, inside physical limits, and the baselines last.
 
+    At other sites than those of the release those sleep that know nothing but records: models of the record itself, and
+    experts that need the first guess.
+
     Returns:
         Names: those of the release's experts, of the raw sources, and of the equal-weight blend. Quantiles (expert,
         variable, site, lead, level), NaN where an expert sleeps.
     """
     content, grid = panel.content, inputs.grid
-    raw = [f"{_RAW}{source_id}" for source_id in content.source_ids]
-    names = (*content.expert_names, *raw, EQUAL_WEIGHT)
+    names = expert_names(content)
     place = {name: number for number, name in enumerate(names)}
     shape = (len(names), len(grid.variables), len(grid.sites), len(grid.lead_hours), len(LEVEL_ARRAY))
     quantiles = np.full(shape, np.nan, dtype=np.float32)
-    for model in panel.usual:
+    at_home = grid.site_ids == content.grid.site_ids
+    for model in panel.usual if at_home else ():
         quantiles[place[model.name]] = model.predict(inputs).quantiles
     for index, (name, cases) in enumerate(zip(grid.variables, inputs.cases, strict=True)):
         expected = {source_id: habit.leads[index] for source_id, habit in content.habits.items()}
-        for experts, told in _told(panel, name, cases):
+        for experts, told in _told(panel, name, cases, at_home=at_home):
             answers = ask_panel(experts, told, content.habits, expected, LEVEL_ARRAY)[:, -1]
             for expert, answer in zip(experts, answers, strict=True):
                 quantiles[place[expert.name], index] = answer.swapaxes(0, 1)
@@ -94,6 +110,11 @@ def ask_experts(panel: Panel, inputs: ForecastInputs) -> tuple[tuple[str, ...], 
     calibrated = [place[name] for name in (f"{_CALIBRATED}{known}" for known in content.source_ids) if name in place]
     quantiles[-1] = mean_of_known(quantiles[calibrated])
     return names, quantiles
+
+
+def expert_names(content: ReleaseContent) -> tuple[str, ...]:
+    """Those of a release's experts, of the raw sources, and of the equal-weight blend."""
+    return (*content.expert_names, *(f"{_RAW}{source_id}" for source_id in content.source_ids), EQUAL_WEIGHT)
 
 
 def gather_inputs(archive: Archive, content: ReleaseContent, issue_time: datetime) -> ForecastInputs:
@@ -115,11 +136,11 @@ def earlier_issues(content: ReleaseContent, issue_time: datetime) -> list[dateti
     return list(schedule(since, last, content.issue_every_hours, content.issue_hour_utc))
 
 
-def _told(panel: Panel, name: str, cases: Cases) -> Iterator[tuple[tuple[CaseExpert, ...], Cases]]:
+def _told(panel: Panel, name: str, cases: Cases, *, at_home: bool) -> Iterator[tuple[tuple[CaseExpert, ...], Cases]]:
     """Experts of a variable with the cases they are asked about, the present one last."""
     plain, looking_back = part_experts(panel.experts[name])
     yield plain, cases.take(slice(-1, None))
-    if looking_back:
+    if looking_back and at_home:
         usual = only_usual(cases, panel.content.habits, variables=panel.content.grid.variables)
         prepared = with_applied_guess(usual, panel.content.models[case_model(GUESS, name)])
         yield looking_back, prepared.take(slice(-1 - RUNS_SHOWN, None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,8 @@ Floats = NDArray[Any]
 _LATELY = MemoryTraits(2.5, (1.0,))
 #: Distance and difference in height at which another site counts 0.61, and sites from which neighbours are asked.
 _NEAR_KM, _HEIGHT_M, _FEWEST_NEIGHBOURS = 100.0, 300.0, 5
+#: Sums that a site's own errors go into begin so.
+_RECORDS = ("memory_slow_", "memory_fast_")
 #: Pseudo-cases of the mean error around a site.
 _AROUND = 8.0
 
@@ -173,6 +175,26 @@ def _neighbourhood(places: bytes, learned: bytes, own: bytes) -> Floats:
     weights[np.flatnonzero(place >= 0), place[place >= 0]] = 0.0
     weights.flags.writeable = False
     return weights
+
+
+def without_records(state: Mapping[str, NDArray[Any]], hidden: Collection[str]) -> Mapping[str, NDArray[Any]]:
+    """An expert's state as if some sites had told nothing of their errors; what all sites together taught stays.
+
+    Args:
+        state: as experts pack it (:func:`~skyproof.stages.forecast.emos_expert.pack_groups`).
+        hidden: ids of the sites.
+    """
+    if "common/sites" not in state or not hidden:
+        return state
+    places = np.flatnonzero(np.isin(state["common/sites"], sorted(hidden)))
+    kept = dict(state)
+    for name in state if len(places) else ():
+        owner, _, own = name.partition("/")
+        if owner != "of" and own.rpartition("|")[2].startswith(_RECORDS):
+            kept[name] = state[name].copy()
+            # Groups of leads come before sites where they are kept as one array.
+            kept[name][(slice(None), places) if owner == "all" else places] = 0.0
+    return kept
 
 
 def by_site(array: Floats) -> Floats:

@@ -75,7 +75,7 @@ def learn_release(
 
     Args:
         archive: where the history lies and the release goes.
-        grid: the cells of a run.
+        grid: the cells of a run; sites that were never observed are left out.
         usual_models: makes the models that need no source.
         make_experts: makes the experts of a variable's cases.
         blend: joins them.
@@ -100,6 +100,9 @@ def learn_release(
         )
     record = archive.inputs.record(grid, since=since, as_of=as_of)
     first = _first_observed(record)
+    # A site without a record teaches nothing: runs take it for one that came since.
+    record = _only_observed(record)
+    grid = record.grid
     if (as_of - first).days < _SHORTEST_DAYS:
         raise NotAvailableError(
             f"{(as_of - first).days} days of observations are too few to learn from",
@@ -305,6 +308,14 @@ def _first_observed(record: ObservedRecord) -> datetime:
     return datetime.fromtimestamp(int(seconds), record.as_of.tzinfo)
 
 
+def _only_observed(record: ObservedRecord) -> ObservedRecord:
+    """The part of a record of sites of which anything was observed."""
+    seen = np.flatnonzero(np.isfinite(record.observations).any(axis=(0, 1)))
+    grid = replace(record.grid, sites=tuple(record.grid.sites[place] for place in seen))
+    # In the order of memory that sums are taken in, so that leaving a site out changes no other's last digit.
+    return replace(record, grid=grid, observations=np.ascontiguousarray(record.observations[:, :, seen]))
+
+
 def _until(record: ObservedRecord, end: datetime) -> ObservedRecord:
     """The part of a record that was valid before ``end``."""
     early = record.valid_times < to_datetime64(end)
@@ -327,7 +338,7 @@ def _card(content: ReleaseContent, record: ObservedRecord, held_out: int) -> dic
         "held_out_issue_times": held_out,
         "coverage_80_by_regime": {name: known.coverage for name, known in content.regimes.items()},
         "widening_by_regime": {name: known.widening for name, known in content.regimes.items()},
-        "limitations": "No forecast for sites that were not registered when it was learned; "
+        "limitations": "Places without a record here are forecast from what all sites and their neighbours taught; "
         "scores and coverage by regime are those of the held-out part of the record, on which the blend and its calibration "
         "learned; skyproof scorecard has those of later days.",
     }

@@ -24,13 +24,19 @@ class CheckFailure:
 
 
 def check_run(
-    values: ForecastValues, grid: ForecastGrid, *, previous: ForecastValues | None = None
+    values: ForecastValues,
+    grid: ForecastGrid,
+    *,
+    previous: ForecastValues | None = None,
+    learned: NDArray[np.bool_] | None = None,
 ) -> tuple[CheckFailure, ...]:
     """All reasons not to publish; none if it may go out.
 
     Args:
         values: quantiles (variable, site, lead, level) and mean (variable, site, lead).
         grid: its cells.
+        learned: (site,), those a release has learned from, which must be complete; all by default. A place that is new, or of
+            which no source speaks, may lack what it lacks.
         previous: the run before on the same grid, of an earlier init time; equal values under a new label mean that
             something stopped.
     """
@@ -38,7 +44,8 @@ def check_run(
     for index, name in enumerate(grid.variables):
         quantiles, mean = values.quantiles[index], values.mean[index]
         present = np.isfinite(mean)
-        missing = 1 - float(present.mean())
+        asked = present if learned is None else present[learned]
+        missing = 1 - float(asked.mean()) if asked.size else 0.0
         if missing > _MOST_MISSING:
             found.append(CheckFailure("complete", f"{name}: {missing:.0%} of the cells are missing"))
         if np.isinf(quantiles).any() or np.isinf(mean).any() or not np.isfinite(quantiles[present]).all():

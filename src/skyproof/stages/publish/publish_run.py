@@ -16,7 +16,7 @@ def publish_run(archive: Archive, draft: RunDraft) -> Run:
     Raises:
         RunWithheldError: a check failed; the ledger holds the reasons, and the run before stays the newest.
     """
-    failures = check_run(draft.values, draft.grid, previous=_previous(archive, draft))
+    failures = check_run(draft.values, draft.grid, previous=_previous(archive, draft), learned=draft.learned)
     if failures:
         reasons = [f"{failure.check}: {failure.message}" for failure in failures]
         archive.events.add(

@@ -61,8 +61,10 @@ def collect_scores(
     totals = np.zeros((*shape, len(STATISTICS)))
     pit = np.zeros((*shape[:2], PIT_BINS))
     own, shared, pairs = (np.zeros((len(entries), *shape)) for _ in range(3))
+    site_ids = dict.fromkeys(first.site_ids)
     for index, entry in enumerate(entries):
         day = first if index == 0 else archive.scores.read(entry)
+        site_ids |= dict.fromkeys(day.site_ids)
         sums = _in_order(day, first.models)
         totals += sums.sum(axis=2)
         pit += _in_order_pit(day, first.models).sum(axis=(2, 3))
@@ -72,7 +74,7 @@ def collect_scores(
         shared[index] = np.where(both, sums[:1, ..., CRPS], 0.0).sum(axis=2)
         pairs[index] = np.where(both, sums[..., N], 0.0).sum(axis=2)
     return CollectedScores(
-        release_id, tuple(entry.valid_day for entry in entries), first.models, first.variables, first.site_ids,
+        release_id, tuple(entry.valid_day for entry in entries), first.models, first.variables, tuple(site_ids),
         first.lead_hours, totals, pit, own, shared, pairs,
     )  # fmt: skip
 

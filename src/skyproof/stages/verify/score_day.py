@@ -6,6 +6,7 @@ cells where both have all of the product's pairs, so every comparison is homogen
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -52,7 +53,8 @@ def score_day(archive: Archive, release_id: str, valid_day: date, *, as_of: date
         return None
     known_until = archive.observations.newest_recorded_at(as_of=as_of, valid_day=valid_day)
     names, _ = archive.experts.read_key(parts[0][0].experts_key, leads=_NO_LEADS)
-    sums = _empty(release_id, valid_day, (PRODUCT, *names), parts[0][1], known_until)
+    site_ids = tuple(dict.fromkeys(site_id for _, reader, _, _ in parts for site_id in reader.site_ids))
+    sums = _empty(release_id, valid_day, (PRODUCT, *names), parts[0][1], site_ids, known_until)
     # What happened is read once, for all runs that spoke of the day.
     times = np.unique(np.concatenate([valid for _, _, valid, _ in parts]))
     observed = _observed(archive, sums, times, as_of)
@@ -62,9 +64,14 @@ def score_day(archive: Archive, release_id: str, valid_day: date, *, as_of: date
 
 
 def _empty(
-    release_id: str, valid_day: date, models: tuple[str, ...], reader: RunReader, known_until: datetime | None
+    release_id: str,
+    valid_day: date,
+    models: tuple[str, ...],
+    reader: RunReader,
+    site_ids: tuple[str, ...],
+    known_until: datetime | None,
 ) -> DayScores:
-    cells = (len(models), len(reader.variables), len(reader.site_ids), len(reader.lead_hours))
+    cells = (len(models), len(reader.variables), len(site_ids), len(reader.lead_hours))
     # Each statistic lies together in memory: they are filled and kept one by one.
     sums = np.moveaxis(np.zeros((len(STATISTICS), *cells), dtype=np.float32), 0, -1)
     pit = np.zeros((*cells, PIT_BINS), dtype=np.float32)
@@ -73,7 +80,7 @@ def _empty(
         valid_day,
         models,
         tuple(reader.variables),
-        tuple(reader.site_ids),
+        site_ids,
         tuple(reader.lead_hours),
         sums,
         pit,
@@ -88,6 +95,10 @@ def _add_run(
     run, reader = spoken
     _, experts = archive.experts.read_key(run.experts_key, leads=leads)
     product = reader.values(leads=leads).quantiles
+    if reader.site_ids != sums.site_ids:
+        # A run of before a site came says nothing of it.
+        there = [reader.site_ids.index(site_id) if site_id in reader.site_ids else -1 for site_id in sums.site_ids]
+        experts, product = _at_sites(experts, there), _at_sites(product, there)
     by_statistic = np.moveaxis(sums.sums, -1, 0)
 
     def add(part: tuple[int, int]) -> None:
@@ -110,6 +121,13 @@ def _add_run(
         return
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         list(pool.map(add, parts))
+
+
+def _at_sites(quantiles: Floats, there: Sequence[int]) -> Floats:
+    """Quantiles (..., site, lead, level) in another order of sites, NaN where -1 says that one is not there."""
+    ordered = quantiles[..., there, :, :]
+    ordered[..., np.asarray(there) < 0, :, :] = np.nan
+    return ordered
 
 
 def _observed(archive: Archive, sums: DayScores, valid: Floats, as_of: datetime) -> Floats:

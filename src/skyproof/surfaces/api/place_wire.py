@@ -54,7 +54,9 @@ class SiteOut(BaseModel):
     elevation: float
     timezone: str
     shared: Annotated[bool, Field(description="Whether every customer sees it; otherwise it is yours alone.")]
-    state: Annotated[str, Field(description="forecast, waiting (for the release that will hold it), or retired.")]
+    state: Annotated[
+        str, Field(description="forecast, waiting (for a run in which a source speaks of it), or retired.")
+    ]
 
 
 class SitesOut(BaseModel):
