@@ -40,6 +40,7 @@ from skyproof.surfaces.api.edr_routes import edr_router
 from skyproof.surfaces.api.express import Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
+from skyproof.surfaces.api.gate import Gate
 from skyproof.surfaces.api.guides import API_CATALOG, write_llms_text
 from skyproof.surfaces.api.ledger_routes import ledger_router
 from skyproof.surfaces.api.lifecycle import API_VERSION, DEPRECATIONS, Deprecation
@@ -70,6 +71,7 @@ def create_app(
     plans: Mapping[str, Plan] = PLANS,
     wall: Callable[[], float] = time.time,
     pusher: Pusher | None = None,
+    gate: Gate | None = None,
     deprecations: tuple[Deprecation, ...] = DEPRECATIONS,
 ) -> Front:
     """Make the ASGI application.
@@ -87,8 +89,10 @@ def create_app(
         plans: what customers may ask for, by the name of their plan.
         wall: the machine's clock in seconds since 1970, by which requests are counted.
         pusher: tells customers what happens; by default webhooks are kept, and nothing is pushed.
+        gate: bounds what is under way.
         deprecations: what goes away.
     """
+    gate = gate or Gate()
     pusher = pusher or idle_pusher(archive, clock)
     meter = Meter(archive.usage, plans=plans, wall=wall)
     writer = archive.deliveries.start_writer()
@@ -113,7 +117,9 @@ def create_app(
         redirect_slashes=False,
     )  # fmt: skip
     _add_error_handlers(app)
-    authenticator = Authenticator(archive, clock, meter, remember_s=remember_keys_s, outlive_s=keys_outlive_s)
+    authenticator = Authenticator(
+        archive, clock, meter, gate=gate, remember_s=remember_keys_s, outlive_s=keys_outlive_s
+    )
     forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
     app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))
@@ -136,6 +142,7 @@ def create_app(
         app,
         quick={_FORECAST: forecasts.forecast},
         express={_FORECAST: Express(forecasts)},
+        gate=gate,
         deprecations=deprecations,
     )
     _add_health(app, front, desk, clock, lambda: archive.is_away)

@@ -20,6 +20,7 @@ from skyproof.domain.protocols import Clock
 from skyproof.stages.deliver.keys import check_in_force, check_secret, split_token
 from skyproof.stages.deliver.parameters import KEY_NAMES
 from skyproof.stages.deliver.quotas import Account, Allowance, Meter
+from skyproof.surfaces.api.gate import Gate
 
 _REMEMBERED = 4096
 _HOW = "send it as header Authorization: Bearer sp_live_..., or X-API-Key"
@@ -44,11 +45,13 @@ class Authenticator:
         clock: Clock,
         meter: Meter,
         *,
+        gate: Gate | None = None,
         remember_s: float = 3.0,
         outlive_s: float = 3600.0,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.meter = meter
+        self.gate = gate or Gate()
         self._archive = archive
         self._clock = clock
         self._remember_s = remember_s
@@ -62,15 +65,19 @@ class Authenticator:
         Raises:
             AuthenticationError: no key, or one that opens nothing.
             PermissionDeniedError: a key without the scope.
-            QuotaError: the plan of the key's customer allows no more.
+            QuotaError: the plan of the key's customer allows no more, or as much of it is under way as may be.
         """
-        return await self.check(request, self._clock.now())
+        key = await self.check(request, self._clock.now())
+        await self.gate.take_turn(request.scope["turns"], key.customer_id)
+        return key
 
     def requires(self, scope: str) -> Callable[[Request], Awaitable[ApiKey]]:
         """The same for what another scope opens."""
 
         async def check(request: Request) -> ApiKey:
-            return await self.check(request, self._clock.now(), scope)
+            key = await self.check(request, self._clock.now(), scope)
+            await self.gate.take_turn(request.scope["turns"], key.customer_id)
+            return key
 
         return check
 

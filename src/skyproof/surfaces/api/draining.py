@@ -16,6 +16,8 @@ from socket import socket
 
 import uvicorn
 
+from skyproof.surfaces.api.slow_clients import SlowClients
+
 #: How long an idle connection may still bring a request after the end has begun, in seconds: its caller does not know yet.
 LINGER_S = 1.0
 _LOOK_S = 0.02
@@ -35,11 +37,13 @@ class DrainingServer(uvicorn.Server):
                 OSError nobody watches any more, and the server ends.
         """
         super().__init__(config)
-        self._beat = beat
+        self._beat = beat or (lambda: None)
+        self._slow = SlowClients()
 
     async def on_tick(self, counter: int) -> bool:
-        """What uvicorn does ten times a second, and the sign of life."""
-        if self._beat is not None and counter % _TICKS == 0:
+        """What uvicorn does ten times a second; once a second a sign of life, and slow callers are let go."""
+        if counter % _TICKS == 0:
+            self._slow.look(list(self.server_state.connections), asyncio.get_running_loop().time())
             try:
                 self._beat()
             except OSError:

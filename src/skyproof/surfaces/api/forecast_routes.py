@@ -80,6 +80,7 @@ class ForecastRoutes:
         if quick:
             question = self.desk.ask(key.customer_id, asked, now=now)
         else:
+            await self.authenticator.gate.take_turn(request.scope["turns"], key.customer_id)
             question = await run_in_threadpool(self.desk.ask, key.customer_id, asked, now=now)
         headers = forecast_headers(question.forecast_id, question.view.run, named=isinstance(asked.run, str))
         if question.view.warning:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skyproof.surfaces.api.express import Express, RawHeaders
+from skyproof.surfaces.api.gate import RETRY_AFTER_S, Gate
 from skyproof.surfaces.api.lifecycle import Deprecation, deprecation_headers
 from skyproof.surfaces.api.problems import on_unexpected_error, problem
 
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 #: Bytes of path and query together: a thousand coordinates fit.
 LONGEST_ADDRESS = 40_000
+#: Whoever watches over the process is answered however much is under way.
+_WATCHED = frozenset(("/healthz", "/readyz"))
+_SOON = {"Retry-After": str(RETRY_AFTER_S)}
 _CLIENT_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
 _HTML_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
@@ -46,6 +50,7 @@ class Front:
         *,
         quick: Mapping[str, Endpoint] | None = None,
         express: Mapping[str, Express] | None = None,
+        gate: Gate | None = None,
         deprecations: tuple[Deprecation, ...] = (),
     ) -> None:
         """Wrap ``app``.
@@ -54,12 +59,14 @@ class Front:
             app: answers what nothing below does.
             quick: GET of such a path goes straight to its endpoint, past the layers of the framework.
             express: GET of such a path is given again, if it can be.
+            gate: bounds what is under way.
             deprecations: what goes away; answers that it concerns say so.
         """
         self._deprecations = deprecations
         self.app = app
         self._quick = quick or {}
         self._express = express or {}
+        self._gate = gate or Gate()
         self._closing: RawHeaders = ()
         #: Whether the server is about to end.
         self.is_draining = False
@@ -74,6 +81,28 @@ class Front:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        # Shared by all copies of the scope.
+        turns: list[str] = []
+        scope["turns"] = turns
+        if scope["path"] in _WATCHED:
+            await self._serve(scope, receive, send)
+            return
+        if not self._gate.enter():
+            await self._shed(scope, receive, send)
+            return
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self._gate.leave(turns)
+
+    async def _shed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Say that too much is under way."""
+        scope["request_id"] = request_id = _request_id(scope)
+        response = problem(Request(scope), "overloaded", "too many requests are under way", headers=_SOON)
+        response.raw_headers.extend((*_common_headers(request_id), *self._closing))
+        await response(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["request_id"] = request_id = _request_id(scope)
         express = self._express.get(scope["path"]) if scope["method"] == "GET" else None
         is_head = scope["method"] == "HEAD"

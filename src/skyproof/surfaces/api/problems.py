@@ -81,6 +81,8 @@ CODES: tuple[Code, ...] = (
         "The database is away",
         "What needs it has to wait; forecasts are answered. Ask again soon.",
     ),
+    Code("overloaded", 503, "Too much is asked at once", "Ask again when Retry-After says; others are being served."),
+    Code("headers_too_large", 431, "Address and headers are too large", "Send fewer or shorter headers."),
     Code("shutting_down", 503, "This server is about to end", "Ask again: another one answers, or this one soon."),
     Code("internal", 500, "Something went wrong here", "Our fault; tell us the request id."),
     Code("http_error", 400, "The request failed", "Another HTTP error; the status says which."),
@@ -103,21 +105,30 @@ def problem(
     status = status or known.status
     if status in request.scope.get("as_400", ()):
         status = HTTPStatus.BAD_REQUEST
+    facts = {"instance": request.url.path, "request_id": request.scope.get("request_id", ""), "status": status}
+    _, body = write_problem(code, detail, hint=hint, errors=list(errors), **facts)
+    plain = {"Cache-Control": "no-store", **(headers or {})}
+    return Response(body, status, plain, media_type=MEDIA_TYPE)
+
+
+def write_problem(code: str, detail: str, *, hint: str = "", **more: Any) -> tuple[int, bytes]:
+    """Status and body of a problem, for whoever has no request; ``more`` members replace what is known of the code."""
+    known = BY_CODE[code]
     body = {
         "type": f"/docs#problem-{known.code}",
         "title": known.title,
-        "status": status,
+        "status": known.status,
         "code": known.code,
         "detail": detail,
-        "instance": request.url.path,
-        "request_id": request.scope.get("request_id", ""),
+        "instance": "",
+        "request_id": "",
         "hint": hint or known.meaning,
-        "errors": list(errors),
+        "errors": [],
         "error": True,
         "reason": detail,
+        **more,
     }
-    plain = {"Cache-Control": "no-store", **(headers or {})}
-    return Response(orjson.dumps(body), status, plain, media_type=MEDIA_TYPE)
+    return known.status, orjson.dumps(body)
 
 
 def faults_problem(request: Request, faults: tuple[Fault, ...]) -> Response:

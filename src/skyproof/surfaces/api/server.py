@@ -28,9 +28,15 @@ from skyproof.cycle.wiring import Product, open_product
 from skyproof.domain.errors import InvalidValueError, NotAvailableError, StoreUnavailableError
 from skyproof.domain.protocols import Clock
 from skyproof.surfaces.api.app import create_app
+from skyproof.surfaces.api.bounded_protocol import BoundedProtocol
 from skyproof.surfaces.api.draining import DrainingServer
 from skyproof.surfaces.api.front import Front
 from skyproof.surfaces.api.supervisor import Supervisor
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +157,10 @@ def _open_patiently(home: Path) -> Iterator[Product]:
 
 def _tune_process() -> None:
     sys.setswitchinterval(_SWITCH_S)
+    if resource is not None:
+        # Every connection is an open file, and a caller who holds many of them must not keep the others out.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # What was imported stays: left out of every later collection, which would stop all answers for a tenth of a second.
     gc.collect()
     gc.freeze()
@@ -160,7 +170,7 @@ def _config(app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop" if os.name == "posix" else "asyncio",
-        http="httptools",
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
