@@ -51,7 +51,7 @@ def read_cases(product: Product, content: ReleaseContent) -> tuple[Cases, ...]:
     now = product.clock.now()
     first = content.trained_from + timedelta(days=1)
     issue_times = list(schedule(first, now, content.issue_every_hours, content.issue_hour_utc))
-    return product.archive.inputs.cases(content.grid, content.source_ids, issue_times, as_of=now)
+    return tuple(product.archive.inputs.cases(content.grid, content.source_ids, issue_times, as_of=now))
 
 
 def read_runs(product: Product, content: ReleaseContent, release_id: str, late: Cases) -> Floats:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
+import pytest
 from archive_samples import OK, at, make_cycles, make_grid, make_observations, no_flags
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from skyproof.archive import case_inputs
 from skyproof.archive.archive import Archive
 
 SOURCES = ("alba", "boreas", "corvus")
@@ -55,6 +57,33 @@ def test_predictors_are_the_other_variables_means(archive: Archive) -> None:
     assert set(wind.predictors) == {"temperature_2m:alba", "temperature_2m:boreas"}
     expected = wind.members["alba"].mean(axis=-1)
     np.testing.assert_allclose(temperature.predictors["wind_speed_10m:alba"], expected)
+
+
+def test_a_history_too_large_to_be_held_is_read_again_and_the_same(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(archive)
+    held = archive.inputs.cases(make_grid(), SOURCES, [at(6), at(30)], as_of=at(100))
+    monkeypatch.setattr(case_inputs, "_HELD_BYTES", 0)
+    again = archive.inputs.cases(make_grid(), SOURCES, [at(6), at(30)], as_of=at(100))
+    for first, second in zip(held, again, strict=True):
+        assert first.members.keys() == second.members.keys()
+        for source_id, members in first.members.items():
+            np.testing.assert_array_equal(members, second.members[source_id])
+    assert held[0].members["alba"] is held[0].members["alba"]
+    assert again[0].members["alba"] is not again[0].members["alba"]
+
+
+def test_an_outline_names_what_the_cases_hold(archive: Archive) -> None:
+    fill(archive)
+    reader = archive.inputs.cases(make_grid(), SOURCES, [at(6), at(30)], as_of=at(100))
+    for index, cases in enumerate(reader):
+        outline = reader.outline(index)
+        assert (outline.variable, len(outline.issue_times)) == (cases.variable, 0)
+        assert {name: values.shape[-1] for name, values in outline.members.items()} == {
+            name: values.shape[-1] for name, values in cases.members.items()
+        }
+        assert outline.predictors.keys() == cases.predictors.keys()
 
 
 def test_observations_are_those_known_as_of(archive: Archive) -> None:

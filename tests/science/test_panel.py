@@ -63,15 +63,17 @@ class Recorder:
 
 
 def test_habits_are_the_usual_age_and_the_leads_reached_at_that_age() -> None:
-    found = find_habits([cases(alba=[12, 12, 36, 12], brio=[6, np.nan, 6, 6])], ("alba", "brio"))
+    ages = {"alba": np.array([12.0, 12, 36, 12]), "brio": np.array([6.0, np.nan, 6, 6]), "cirro": np.full(4, np.nan)}
+    said = {name: np.ones((1, 4, 3), dtype=bool) for name in ages}
+    said["alba"][0, 2] = False  # the only cycle of another age than usual
+    said["brio"][0, 1:, 2] = False  # the last lead is reached once in three times
+    found = find_habits(ages, said, {"alba": 5, "brio": 2, "cirro": 1})
     assert {name: (habit.age_hours, habit.members) for name, habit in found.items()} == {
-        "alba": (12, 2),
+        "alba": (12, 5),
         "brio": (6, 2),
     }
     assert found["alba"].leads.tolist() == [[True, True, True]]
     assert found["brio"].leads.tolist() == [[True, True, False]]
-    never = cases(alba=[12, 12], brio=[np.nan, np.nan])
-    assert set(find_habits([never], ("alba", "brio"))) == {"alba"}
 
 
 def test_experts_learn_from_cycles_of_the_usual_age_alone() -> None:

@@ -6,7 +6,7 @@ put where its valid times meet those of the run; an older cycle simply reaches l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -22,98 +22,134 @@ from skyproof.domain.variables import find_variable
 
 _HOUR = np.timedelta64(3600, "s")
 _ONE_HOUR = timedelta(hours=1)
+#: How long after its valid time an observation counts as known.
+_DELAY_HOURS = 1.0
+#: Members of all variables are kept from the first reading on where they take no more than this, in bytes.
+_HELD_BYTES = 2**30
 
 
-def gather_cases(
-    cycles: Cycles,
-    observations: Observations,
-    grid: ForecastGrid,
-    source_ids: Sequence[str],
-    issue_times: Sequence[datetime],
-    *,
-    max_age: timedelta,
-    as_of: datetime,
-    delay_hours: float = 1.0,
-) -> tuple[Cases, ...]:
-    """The cases of each variable of a grid.
+class CaseReader:
+    """The cases of one variable of a grid after another, from the archive.
+
+    What a source's members say of a variable is read when that variable is asked for: a long history of many sites need not be
+    held whole; what all variables share (means of members, outcomes, ages) is read at once.
 
     Args:
         cycles: what sources said.
         observations: what happened.
         grid: sites, variables and leads.
-        source_ids: the sources looked for; one that never spoke of a variable is left out of its members.
+        newest: of each source the cycle at each issue time, None where it had none.
         issue_times: increasing.
-        max_age: cycles whose init time is further back than this from the issue time count as absent.
         as_of: observations recorded later do not exist. What a source said is what was known at each issue time.
-        delay_hours: how long after its valid time an observation counts as known.
-
-    Returns:
-        For each variable its cases. Their issue times are init times: issue times rounded down to the step. Predictors
-        are the means of each source for the other variables, named ``variable:source``.
     """
-    newest = {
-        source_id: [cycles.newest(source_id, as_of=issue, max_age=max_age) for issue in issue_times]
-        for source_id in source_ids
-    }
-    return cases_of_cycles(cycles, observations, grid, newest, issue_times, as_of=as_of, delay_hours=delay_hours)
 
+    def __init__(
+        self,
+        cycles: Cycles,
+        observations: Observations,
+        grid: ForecastGrid,
+        newest: Mapping[str, Sequence[SourceCycle | None]],
+        issue_times: Sequence[datetime],
+        *,
+        as_of: datetime,
+    ) -> None:
+        inits = np.array([to_datetime64(floor_to_hours(issue, grid.step_hours)) for issue in issue_times])
+        self._cycles, self._grid, self._newest = cycles, grid, newest
+        self._inits = inits.astype("datetime64[s]")
+        self._observed = _outcomes(observations, grid, self._inits, as_of)
+        self._held: dict[int, dict[str, NDArray[np.float32]]] = {}
+        self._means: dict[str, list[NDArray[np.float32]]] = {source_id: [] for source_id in newest}
+        self.member_counts: dict[str, int] = dict.fromkeys(newest, 0)
+        self.age_hours = {source_id: _ages(held, issue_times) for source_id, held in newest.items()}
+        for index in range(len(grid.variables)):
+            members = self._read(index)
+            for source_id, values in members.items():
+                self._means[source_id].append(_mean_of_members(values))
+                self.member_counts[source_id] = values.shape[-1]
+            size = sum(values.nbytes for values in members.values())
+            if size * len(grid.variables) <= _HELD_BYTES:
+                self._held[index] = members
+        # (variable, issue, lead): whether a source said anything of any site.
+        self.said = {
+            source_id: np.stack([np.isfinite(mean).any(axis=2) for mean in means])
+            for source_id, means in self._means.items()
+        }
 
-def cases_of_cycles(
-    cycles: Cycles,
-    observations: Observations,
-    grid: ForecastGrid,
-    newest: Mapping[str, Sequence[SourceCycle | None]],
-    issue_times: Sequence[datetime],
-    *,
-    as_of: datetime,
-    delay_hours: float = 1.0,
-) -> tuple[Cases, ...]:
-    """The cases of each variable, given the cycle of each source at each issue time; else as :func:`gather_cases`."""
-    inits = np.array([to_datetime64(floor_to_hours(issue, grid.step_hours)) for issue in issue_times])
-    inits = inits.astype("datetime64[s]")
-    members = {source_id: _align(cycles, grid, inits, held) for source_id, held in newest.items()}
-    observed = _outcomes(observations, grid, inits, as_of)
-    places = tuple(Place(site.site_id, site.latitude, site.longitude, site.elevation_m) for site in grid.sites)
-    means = {source_id: _mean_of_members(values) for source_id, values in members.items()}
-    return tuple(
-        Cases(
-            variable=find_variable(name),
-            issue_times=inits,
+    def __len__(self) -> int:
+        """How many variables there are."""
+        return len(self._grid.variables)
+
+    def __iter__(self) -> Iterator[Cases]:
+        """The cases of each variable."""
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Cases:
+        """The cases of one of the grid's variables, by number.
+
+        Their issue times are init times: issue times rounded down to the step. A source that never spoke of the variable is left
+        out of its members. Predictors are the means of each source for the other variables, named ``variable:source``.
+        """
+        members = self._held[index] if index in self._held else self._read(index)
+        return self._cases(index, members)
+
+    def outline(self, index: int) -> Cases:
+        """The cases of a variable without a single issue time: which sources, members and predictors there are."""
+        shape = (len(self._inits), len(self._grid.lead_hours), len(self._grid.sites))
+        members = {
+            source_id: np.broadcast_to(np.float32(np.nan), (*shape, count))
+            for source_id, count in self.member_counts.items()
+        }
+        return self._cases(index, members).take(slice(0, 0))
+
+    def _cases(self, index: int, members: Mapping[str, NDArray[np.float32]]) -> Cases:
+        grid = self._grid
+        return Cases(
+            variable=find_variable(grid.variables[index]),
+            issue_times=self._inits,
             lead_hours=grid.lead_hours,
-            sites=places,
-            members={
-                source_id: values[:, index]
-                for source_id, values in members.items()
-                if np.isfinite(means[source_id][:, index]).any()
-            },
+            sites=tuple(Place(site.site_id, site.latitude, site.longitude, site.elevation_m) for site in grid.sites),
+            members={source_id: values for source_id, values in members.items() if self.said[source_id][index].any()},
             predictors={
-                f"{other}:{source_id}": values[:, place]
-                for source_id, values in means.items()
+                f"{other}:{source_id}": means[place]
+                for source_id, means in self._means.items()
                 for place, other in enumerate(grid.variables)
-                if other != name and np.isfinite(values[:, place]).any()
+                if place != index and self.said[source_id][place].any()
             },
-            observed=observed[index],
-            delay_hours=delay_hours,
-            age_hours={source_id: _ages(held, issue_times) for source_id, held in newest.items()},
+            observed=self._observed[index],
+            delay_hours=_DELAY_HOURS,
+            age_hours=self.age_hours,
         )
-        for index, name in enumerate(grid.variables)
-    )
+
+    def _read(self, index: int) -> dict[str, NDArray[np.float32]]:
+        """What each source said of a variable at each issue time: (issue, lead, site, member)."""
+        return {source_id: self._align(index, held) for source_id, held in self._newest.items()}
+
+    def _align(self, index: int, newest: Sequence[SourceCycle | None]) -> NDArray[np.float32]:
+        grid = self._grid
+        uses: dict[SourceCycle, list[int]] = {}
+        for issue, cycle in enumerate(newest):
+            if cycle is not None:
+                uses.setdefault(cycle, []).append(issue)
+        members = self._cycles.reach(tuple(uses))[1]
+        shape = (len(newest), len(grid.lead_hours), len(grid.sites), max(members, 1))
+        aligned = np.full(shape, np.nan, dtype=np.float32)
+        for entries in _by_object(tuple(uses)):
+            own_leads, values = self._cycles.read_all(
+                entries, site_ids=grid.site_ids, variables=(grid.variables[index],)
+            )
+            for cycle, said in zip(entries, values[:, 0], strict=True):
+                for issue in uses[cycle]:
+                    here, there = _meeting_leads(grid.lead_hours, self._inits[issue], own_leads, cycle)
+                    aligned[issue][here, :, : said.shape[-1]] = said[there]
+        return aligned
 
 
-def _align(
-    cycles: Cycles, grid: ForecastGrid, inits: Instants, newest: Sequence[SourceCycle | None]
-) -> NDArray[np.float32]:
-    """What a source said at each issue time: (issue, variable, lead, site, member)."""
-    entries = list(dict.fromkeys(cycle for cycle in newest if cycle is not None))
-    leads, values = cycles.read_all(entries, site_ids=grid.site_ids, variables=grid.variables)
-    shape = (len(inits), len(grid.variables), len(grid.lead_hours), len(grid.sites), max(values.shape[-1], 1))
-    aligned = np.full(shape, np.nan, dtype=np.float32)
-    place = {cycle: number for number, cycle in enumerate(entries)}
-    for issue, cycle in enumerate(newest):
-        if cycle is not None:
-            here, there = _meeting_leads(grid.lead_hours, inits[issue], leads, cycle)
-            aligned[issue][:, here] = values[place[cycle]][:, there]
-    return aligned
+def _by_object(entries: Sequence[SourceCycle]) -> list[tuple[SourceCycle, ...]]:
+    """Cycles in groups that lie in one object: each is opened once, and no more than one is held."""
+    groups: dict[str, list[SourceCycle]] = {}
+    for entry in entries:
+        groups.setdefault(entry.object_key, []).append(entry)
+    return [tuple(group) for group in groups.values()]
 
 
 def _ages(newest: Sequence[SourceCycle | None], issue_times: Sequence[datetime]) -> NDArray[np.float64]:

@@ -182,6 +182,16 @@ class Cycles:
         self._fill(values, cycle.object_key, [cycle.position], site_ids=site_ids, variables=variables)
         return CycleData(cycle, tuple(variables), leads, tuple(site_ids), values[0])
 
+    def reach(self, entries: Sequence[SourceCycle]) -> tuple[tuple[int, ...], int]:
+        """Lead hours that any of some cycles has, and the largest number of members; (), 0 for no cycle at all.
+
+        Raises:
+            IntegrityError: an object is missing or damaged.
+        """
+        axes = [self._axes(self._layout(key)) for key in dict.fromkeys(entry.object_key for entry in entries)]
+        leads = {lead for own_leads, _ in axes for lead in own_leads}
+        return tuple(sorted(leads)), max((count for _, count in axes), default=0)
+
     def read_all(
         self, entries: Sequence[SourceCycle], *, site_ids: Sequence[str], variables: Sequence[str]
     ) -> tuple[tuple[int, ...], NDArray[np.float32]]:
@@ -198,8 +208,7 @@ class Cycles:
         for index, entry in enumerate(entries):
             by_object.setdefault(entry.object_key, []).append(index)
         axes = {key: self._axes(self._layout(key)) for key in by_object}
-        leads = tuple(sorted({lead for own_leads, _ in axes.values() for lead in own_leads}))
-        members = max((count for _, count in axes.values()), default=0)
+        leads, members = self.reach(entries)
         values = np.full((len(entries), len(variables), len(leads), len(site_ids), members), np.nan, dtype=np.float32)
         for key, indices in by_object.items():
             own_leads, own_members = axes[key]

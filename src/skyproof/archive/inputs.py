@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from skyproof.archive.case_inputs import cases_of_cycles, gather_cases
+from skyproof.archive.case_inputs import CaseReader
 from skyproof.archive.cycles import Cycles
 from skyproof.archive.observations import Observations
-from skyproof.domain.cases import Cases
 from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, RecentObservations
 from skyproof.domain.sites import Site
 from skyproof.domain.times import floor_to_hours, hours
@@ -53,7 +52,9 @@ class Inputs:
             ]
             for source_id, cycle in newest.items()
         }
-        cases = cases_of_cycles(self._cycles, self._observations, grid, held, [*earlier, issue_time], as_of=issue_time)
+        cases = tuple(
+            CaseReader(self._cycles, self._observations, grid, held, [*earlier, issue_time], as_of=issue_time)
+        )
         recent = self.recent(grid, issue_time=issue_time, recent_hours=recent_hours)
         return ForecastInputs(issue_time, init_time, grid, newest, cases, recent)
 
@@ -88,11 +89,21 @@ class Inputs:
         *,
         as_of: datetime,
         max_age: timedelta = timedelta(hours=60),
-    ) -> tuple[Cases, ...]:
-        """The cases of each variable: what was known at each issue time, and what came of it as known at ``as_of``."""
-        return gather_cases(
-            self._cycles, self._observations, grid, source_ids, issue_times, max_age=max_age, as_of=as_of
-        )
+    ) -> CaseReader:
+        """Reads the cases of each variable: what was known at each issue time, and what came of it as known at ``as_of``.
+
+        Args:
+            grid: sites, variables and leads.
+            source_ids: the sources looked for.
+            issue_times: increasing.
+            as_of: observations recorded later do not exist.
+            max_age: cycles whose init time is further back than this from the issue time count as absent.
+        """
+        newest = {
+            source_id: [self._cycles.newest(source_id, as_of=issue, max_age=max_age) for issue in issue_times]
+            for source_id in source_ids
+        }
+        return CaseReader(self._cycles, self._observations, grid, newest, issue_times, as_of=as_of)
 
     def record(self, grid: ForecastGrid, *, since: datetime, as_of: datetime) -> ObservedRecord:
         """Observations valid since ``since``, as they were known at ``as_of``."""

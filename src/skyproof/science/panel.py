@@ -28,29 +28,26 @@ RUNS_SHOWN = 3
 _USUALLY = 0.5
 
 
-def find_habits(cases: Sequence[Cases], source_ids: Sequence[str]) -> dict[str, SourceHabit]:
+def find_habits(
+    age_hours: Mapping[str, NDArray[np.float64]], said: Mapping[str, NDArray[np.bool_]], members: Mapping[str, int]
+) -> dict[str, SourceHabit]:
     """What each source usually brings; a source that never came has no habit.
 
     Args:
-        cases: of each variable, with the ages of the sources.
-        source_ids: the sources asked about.
+        age_hours: of each source's cycle at each issue time, (issue,), NaN where there was none.
+        said: whether it said anything, (variable, issue, lead).
+        members: of its ensemble.
     """
     habits = {}
-    for source_id in source_ids:
-        age = cases[0].age_hours[source_id]
+    for source_id, age in age_hours.items():
         known = age[np.isfinite(age)]
         if not len(known):
             continue
         ages, counts = np.unique(known.round(), return_counts=True)
         usual = float(ages[counts.argmax()])
         came = np.abs(age - usual) < 0.5
-        members = max((each.members[source_id].shape[-1] for each in cases if source_id in each.members), default=0)
-        leads = np.zeros((len(cases), len(cases[0].lead_hours)), dtype=bool)
-        for index, each in enumerate(cases):
-            if source_id in each.members:
-                said = np.isfinite(each.members[source_id][came]).any(axis=(2, 3))
-                leads[index] = said.mean(axis=0) >= _USUALLY
-        habits[source_id] = SourceHabit(usual, members, leads)
+        leads = said[source_id][:, came].mean(axis=1) >= _USUALLY
+        habits[source_id] = SourceHabit(usual, members[source_id], leads)
     return habits
 
 

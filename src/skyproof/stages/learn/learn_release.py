@@ -23,7 +23,6 @@ from skyproof.domain.times import floor_to_hours, format_instant, hours, schedul
 from skyproof.domain.variables import find_variable
 from skyproof.science.first_guess import with_first_guess
 from skyproof.science.panel import RUNS_SHOWN, ask_panel, find_habits, only_usual, part_experts
-from skyproof.science.quantile_functions import clip_to_limits
 from skyproof.stages.learn.calibrate_regimes import RegimeFit, fit_regimes, join_regimes
 from skyproof.stages.learn.dependence import learn_dependence, score_outcomes
 from skyproof.stages.learn.held_out import Scores, forecast_held_out, score_held_out
@@ -111,12 +110,11 @@ def learn_release(
     tail_start = as_of - min(timedelta(days=tail_days), (as_of - first) / 3)
     issue_times = list(schedule(first, as_of - hours(grid.step_hours), issue_every_hours, issue_hour_utc))
     tail = [issue_time for issue_time in issue_times if issue_time >= tail_start]
-    cases = archive.inputs.cases(grid, source_ids, issue_times, as_of=as_of, max_age=hours(max_cycle_age_hours))
-    habits = find_habits(cases, source_ids)
+    reader = archive.inputs.cases(grid, source_ids, issue_times, as_of=as_of, max_age=hours(max_cycle_age_hours))
+    habits = find_habits(reader.age_hours, reader.said, reader.member_counts)
     outcomes = gather_outcomes(archive, grid, tail, as_of=as_of)
     usual = usual_models()
-    answers = _ask_usual(archive, usual, _until(record, tail_start), grid, tail)
-    experts = [tuple(make_experts(each)) for each in cases]
+    experts = [tuple(make_experts(reader.outline(index))) for index in range(len(reader))]
     names = tuple(dict.fromkeys([model.name for model in usual] + [each.name for some in experts for each in some]))
     steps = sum(2 * len(some) + 1 for some in experts)
     models: dict[str, Arrays] = {}
@@ -128,26 +126,23 @@ def learn_release(
         progress("learn", done, steps)
         done += 1
 
-    for index, each in enumerate(cases):
-        lessons.append(
-            _learn_variable(
-                _Subject(
-                    each,
-                    index,
-                    habits,
-                    names,
-                    outcomes,
-                    answers[:, :, index],
-                    tail_start,
-                    as_of,
-                    min(timedelta(days=serve_days / 2), _STALEST, (as_of - first) / _STALEST_PART),
-                    grid.variables,
-                ),
-                experts[index],
-                blend,
-                tell,
-            )
+    for index, variable in enumerate(grid.variables):
+        # One variable after another, from its reading on: the members of all together may not fit into memory.
+        early = _until(_only(record, index), tail_start)
+        subject = _Subject(
+            cases=reader[index],
+            index=index,
+            habits=habits,
+            names=names,
+            outcomes=outcomes,
+            usual=_ask_usual(archive, usual_models(), early, replace(grid, variables=(variable,)), tail),
+            tail_start=tail_start,
+            as_of=as_of,
+            staleness=min(timedelta(days=serve_days / 2), _STALEST, (as_of - first) / _STALEST_PART),
+            variables=grid.variables,
         )
+        lessons.append(_learn_variable(subject, experts[index], blend, tell))
+        experts[index] = ()
     progress("learn", steps, steps)
     for model in usual:
         model.fit(record)
@@ -247,7 +242,8 @@ def _fit(
 
     What an expert remembers of late is as old as that on the mean when a release serves: it learns how much that is worth.
     """
-    past = cases.take(cases.issue_times <= to_datetime64(as_of))
+    # A slice, which copies nothing.
+    past = cases.take(slice(0, int(np.searchsorted(cases.issue_times, to_datetime64(as_of), side="right"))))
     aged = replace(past, delay_hours=past.delay_hours + staleness / timedelta(hours=1))
     for expert in experts:
         tell()
@@ -274,7 +270,9 @@ def _by_name(subject: _Subject, asked: dict[str, Floats]) -> Floats:
     for number, name in enumerate(subject.names):
         if name in asked:
             answers[:, number] = asked[name][-issues:].swapaxes(1, 2)
-    return np.asarray(clip_to_limits(answers, variable.lower, variable.upper))
+    if variable.lower is not None or variable.upper is not None:
+        np.clip(answers, variable.lower, variable.upper, out=answers)
+    return answers
 
 
 def _ask_usual(
@@ -284,14 +282,14 @@ def _ask_usual(
     grid: ForecastGrid,
     issue_times: Sequence[datetime],
 ) -> Floats:
-    """What those who need no source say when fitted on a record: (issue, model, variable, site, lead, level)."""
+    """What those who need no source say when fitted on a record of one variable: (issue, model, site, lead, level)."""
     for model in models:
         model.fit(record)
     answers = []
     for issue_time in issue_times:
         recent = archive.inputs.recent(grid, issue_time=issue_time)
         inputs = ForecastInputs(issue_time, floor_to_hours(issue_time, grid.step_hours), grid, {}, (), recent)
-        answers.append(np.stack([model.predict(inputs).quantiles for model in models]))
+        answers.append(np.stack([model.predict(inputs).quantiles[0] for model in models]))
     return np.stack(answers)
 
 
@@ -320,6 +318,12 @@ def _until(record: ObservedRecord, end: datetime) -> ObservedRecord:
     """The part of a record that was valid before ``end``."""
     early = record.valid_times < to_datetime64(end)
     return ObservedRecord(end, record.grid, record.valid_times[early], record.observations[:, early])
+
+
+def _only(record: ObservedRecord, index: int) -> ObservedRecord:
+    """The record of one variable, by number."""
+    grid = replace(record.grid, variables=record.grid.variables[index : index + 1])
+    return ObservedRecord(record.as_of, grid, record.valid_times, record.observations[index : index + 1])
 
 
 def _card(content: ReleaseContent, record: ObservedRecord, held_out: int) -> dict[str, Any]:
