@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from skyproof.cycle.backtest_cycle import backtest_cycle
 from skyproof.cycle.clock import SimulatedClock
+from skyproof.cycle.compile_ahead import compiling_ahead
 from skyproof.cycle.deliver_cycle import deliver_newest
+from skyproof.cycle.experts import QUICK_KINDS
 from skyproof.cycle.ingest_cycle import take_in_feed, take_in_source
 from skyproof.cycle.keys import create_key
 from skyproof.cycle.learn_cycle import learn_cycle
@@ -83,6 +85,8 @@ def prepare_home(home: Path, *, profile: str | None = None, seed: int | None = N
         sandbox_seed=seed,
         horizon_hours=chosen.horizon_hours,
         tail_days=chosen.tail_days,
+        # On the planet other kinds gain nothing, and take minutes (docs/benchmarks.md).
+        experts=QUICK_KINDS,
     )
     save_settings(home, settings)
     return settings
@@ -92,17 +96,15 @@ def demo_cycle(product: Product, *, progress: Progress = silent) -> DemoResult:
     """Run the demo on a prepared home (see :func:`prepare_home`)."""
     settings, archive = product.settings, product.archive
     profile = find_profile(settings.sandbox_profile)
-    planet = build_planet(
-        product.home / "sandbox", profile, seed=settings.sandbox_seed, workers=settings.workers, progress=progress
-    )
     learned_at, end = profile.learn_until, profile.end
     _set_clock(product, end)
-
-    ingest_planet(product, planet, until=end, progress=progress)
-    try:
-        release = archive.releases.newest(as_of=learned_at)
-    except NoReleaseError:
-        release = learn_cycle(product, as_of=learned_at, since=profile.start, progress=progress)
+    known = _release(product, learned_at)
+    with nullcontext() if known else compiling_ahead(settings):
+        planet = build_planet(
+            product.home / "sandbox", profile, seed=settings.sandbox_seed, workers=settings.workers, progress=progress
+        )
+        ingest_planet(product, planet, until=end, progress=progress)
+    release = known or learn_cycle(product, as_of=learned_at, since=profile.start, progress=progress)
     runs = backtest_cycle(product, learned_at, end, progress=progress)
 
     archive.customers.add(CUSTOMER)
@@ -114,6 +116,13 @@ def demo_cycle(product: Product, *, progress: Progress = silent) -> DemoResult:
     if not picture.exists():
         _write_whole(picture, planet_map(planet, valid_time=end))
     return DemoResult(release, runs[-1], len(runs), receipts, scorecard, token, picture)
+
+
+def _release(product: Product, learned_at: datetime) -> Release | None:
+    try:
+        return product.archive.releases.newest(as_of=learned_at)
+    except NoReleaseError:
+        return None
 
 
 def ingest_planet(product: Product, planet: Planet, *, until: datetime, progress: Progress) -> None:

@@ -11,6 +11,11 @@ from skyproof.stages.forecast.case_baselines import CaseClimatology, CasePersist
 from skyproof.stages.forecast.climatology import ClimatologyModel
 from skyproof.stages.forecast.persistence import PersistenceModel
 
+#: The kind that learns a business of hundreds of sites within minutes.
+QUICK_KINDS = ("emos",)
+#: Cases of a variable (issue times x leads x sites) up to which all kinds learn within minutes, and in a few GB.
+MOST_FOR_ALL_KINDS = 2_000_000
+
 MakeExperts = Callable[[Cases], tuple[CaseExpert, ...]]
 
 
@@ -30,6 +35,16 @@ def source_experts(kinds: tuple[str, ...] = ()) -> MakeExperts:
     """
     factories = load_experts(kinds)
     return lambda cases: tuple(expert for factory in factories for expert in factory(cases))
+
+
+def kinds_to_learn(named: tuple[str, ...], cases: int) -> tuple[str, ...]:
+    """The kinds to make a release of: those named, or as many as the size of the history allows (none named is all).
+
+    Args:
+        named: in the settings.
+        cases: of a variable.
+    """
+    return named or (() if cases <= MOST_FOR_ALL_KINDS else QUICK_KINDS)
 
 
 def table_experts(cases: Cases) -> tuple[CaseExpert, ...]:

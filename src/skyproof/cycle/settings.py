@@ -55,8 +55,9 @@ class Settings(BaseModel):
         60, ge=0, description="Days a release serves until the next is learned; it is at its best half-way."
     )
     experts: tuple[str, ...] = Field(
-        ("emos",),
-        description="Kinds of experts a release is made of: emos, isotonic, trees, or yours (skyproof.experts).",
+        (),
+        description="Kinds of experts a release is made of: emos, isotonic, trees, or yours (skyproof.experts). Default: all, "
+        "but emos alone where the history is so large that the others would take hours.",
     )
     sandbox_profile: str = Field("demo", description="Size of the sandbox planet: small, demo or full.")
     sandbox_seed: int = Field(1, ge=0, description="Seed of the sandbox planet.")

@@ -31,7 +31,7 @@ from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.science.blend_kernels import all_lead_weights, combine_leads, learn_leads
 from skyproof.science.blend_memory import Memory, Plan, empty_memory, smooth_over_leads
 from skyproof.science.blend_plan import make_plan, prior_weights
-from skyproof.science.compiled import check_shape
+from skyproof.science.compiled import check_shape, plain_array
 
 Floats = NDArray[Any]
 State = Mapping[str, NDArray[Any]]
@@ -62,7 +62,7 @@ class BernsteinBlend:
         blended = np.empty(experts.shape[1:], dtype=np.float32)
         for variable, memory in enumerate(_memories(state)):
             weights = all_lead_weights(memory, self._plan)
-            by_lead = _writeable(experts[:, variable]).transpose(0, 2, 1, 3)
+            by_lead = plain_array(experts[:, variable]).transpose(0, 2, 1, 3)
             combine_leads(memory, self._plan, weights, by_lead, blended[variable].swapaxes(0, 1))
         return blended
 
@@ -75,8 +75,8 @@ class BernsteinBlend:
             leads = np.flatnonzero(np.isfinite(observed[variable]).any(axis=0))
             if len(leads):
                 weights = all_lead_weights(memory, self._plan)
-                by_lead = _writeable(experts[:, variable]).transpose(0, 2, 1, 3)
-                learn_leads(memory, self._plan, weights, by_lead, _writeable(observed[variable]).T, leads)
+                by_lead = plain_array(experts[:, variable]).transpose(0, 2, 1, 3)
+                learn_leads(memory, self._plan, weights, by_lead, plain_array(observed[variable]).T, leads)
         return _state(memories)
 
     def _check(self, state: State, experts: NDArray[np.float32]) -> None:

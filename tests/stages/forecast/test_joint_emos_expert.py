@@ -114,6 +114,16 @@ def test_it_sleeps_without_any_source_and_learns_from_a_record_with_gaps() -> No
     assert np.isnan(untaught.predict(future(cases), LEVELS)).all()
 
 
+def test_a_lead_that_no_source_reaches_is_left_to_others() -> None:
+    cases = weather(seed=5, leads=(6, 12))
+    short = {name: array.copy() for name, array in cases.members.items()}
+    for array in short.values():
+        array[:, 1] = np.nan
+    quantiles = fitted(replace(cases, members=short)).predict(future(replace(cases, members=short)), LEVELS)
+    assert np.isfinite(quantiles[:, 0]).all()
+    assert np.isnan(quantiles[:, 1]).all()
+
+
 def test_the_same_cases_give_the_same_answer_and_the_state_is_all_there_is() -> None:
     cases = weather(seed=4, leads=(6, 12))
     answer = fitted(cases).predict(future(cases), LEVELS)

@@ -238,7 +238,9 @@ def _choose_joint(cases: Cases, described: Mapping[str, Traits], options: Sequen
                 regression = SourceRegression(name, traits, scale, amounts=amounts)
                 outlook = regression.fit_outlook(early, regression.fit_memories(block, regression.fit_pooled(block)))
                 outlooks.append(_as_candidate(outlook, traits.candidate, options[0]))
-        prepared.append((block, early, scale, outlooks, cut))
+        # A lead that no source reaches tells nothing.
+        if outlooks:
+            prepared.append((block, early, scale, outlooks, cut))
 
     def loss(option: JointTraits) -> float:
         losses = []
