@@ -62,8 +62,8 @@ class Inputs:
         """What the same cycles say of other places, and what was observed there, known at the same instant."""
         grid = replace(inputs.grid, sites=tuple(sites))
         held = {source_id: [cycle] for source_id, cycle in inputs.cycles.items()}
-        cases = cases_of_cycles(
-            self._cycles, self._observations, grid, held, [inputs.issue_time], as_of=inputs.issue_time
+        cases = tuple(
+            CaseReader(self._cycles, self._observations, grid, held, [inputs.issue_time], as_of=inputs.issue_time)
         )
         recent = self.recent(grid, issue_time=inputs.issue_time)
         return replace(inputs, grid=grid, cases=cases, recent=recent)
