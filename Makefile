@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix docs bench bench-demo bench-api bench-cycle bench-skill bench-fuzz clean
+.PHONY: help setup demo test check fix docs bench bench-demo bench-api bench-cycle bench-skill bench-fuzz soak clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +61,10 @@ bench-learn: .venv/runtime ## learning: the solver beside scipy's, and the refit
 bench-api: .venv/dev ## requests per second beside the server's own static ceiling
 	$(BIN)/python benchmarks/api_bench.py
 
-bench-fuzz: .venv/dev ## schemathesis against the API, longer than the test does
+soak: .venv/dev ## half an hour of load with runs published, keys rotated, workers killed and the database locked
+	$(BIN)/python benchmarks/soak.py
+
+bench-fuzz: .venv/dev ## 100,000 hostile requests, schemathesis, slow clients, and the parsers under changed input
 	$(BIN)/python benchmarks/fuzz_bench.py
 
 .venv-bench/made: requirements/bench.txt

@@ -28,6 +28,7 @@ SERVING_PATIENCE_S = 2.0
 _AWAY_CODES = frozenset((5, 6, 8, 10, 13, 14, 15))
 #: The same as classes of PostgreSQL's states: connection, resources, locked, shut down, system.
 _AWAY_STATES = frozenset(("08", "53", "55", "57", "58"))
+_LOCKED_ROW = "55P03"
 # A server's thread pool may hold forty threads, each asking for a connection.
 _POOL: dict[str, int] = {"pool_size": 8, "max_overflow": 40}
 _PRAGMAS = (
@@ -207,7 +208,8 @@ class Database:
             with self.translating():
                 yield
         except DatabaseAwayError as error:
-            if self.is_impatient:
+            # Someone else's row, held for long, says nothing about the database.
+            if self.is_impatient and getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) != _LOCKED_ROW:
                 breaker.open(error)
             raise
 

@@ -73,6 +73,16 @@ def test_garbage_behind_a_good_request_does_not_spoil_its_answer(address):
     assert exchange(address, GOOD[:-2] + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
+def test_who_goes_away_in_the_middle_of_a_body_is_no_fault_of_ours(served, address, caplog):
+    token = served.tokens["acme"].encode()
+    head = b"POST /v1/sites HTTP/1.1\r\nContent-Length: 1000\r\nAuthorization: Bearer " + token
+    with socket.create_connection(address, timeout=60) as connection:
+        connection.sendall(head + b"\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n\r\n{")
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")  # the body is being read
+    assert exchange(address, GOOD[:-2] + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 class FakeConnection(SimpleNamespace):
     """What :class:`SlowClients` looks at."""
 

@@ -14,7 +14,7 @@ from fastapi import Path as FromPath
 from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -154,6 +154,7 @@ def _add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(BodyFaultsError, problems.on_body_faults)
     app.add_exception_handler(MediaTypeError, problems.on_media_type_error)
+    app.add_exception_handler(ClientDisconnect, problems.on_disconnect)
     app.add_exception_handler(RequestValidationError, problems.on_validation_error)
     app.add_exception_handler(Exception, problems.on_unexpected_error)
 

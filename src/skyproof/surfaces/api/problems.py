@@ -236,6 +236,11 @@ async def on_media_type_error(request: Request, error: Exception) -> Response:
     return problem(request, "unsupported_media_type", error.message, hint=error.hint)
 
 
+async def on_disconnect(request: Request, error: Exception) -> Response:  # noqa: ARG001 as every handler
+    """Handler of callers who went away in the middle of their body: nobody is there to be told."""
+    return problem(request, "http_error", "the body ended before its end")
+
+
 async def on_unexpected_error(request: Request, error: Exception) -> Response:
     """Handler of everything else: said in one line, logged whole."""
     logger.error("request %s failed", request.scope.get("request_id"), exc_info=error)
