@@ -281,3 +281,32 @@ def test_an_unforeseen_fault_is_logged_and_ends_nothing(push, endpoint, monkeypa
     pusher.close()
     assert push.states(webhook_id) == [("delivered", 1, 204)]
     assert "a fault of ours" in caplog.text
+
+
+def test_notices_are_kept_for_a_while_and_those_on_their_way_until_they_arrived(push, endpoint):
+    webhook_id, _ = push.hook(endpoint.url)
+    endpoint.statuses = [500]
+    push.pusher.announce()
+    push.pusher.deliver_due()
+    told = push.archive.notices.page("acme")
+    another = push.another(keep=timedelta(hours=1))  # all of it happened more than an hour before the product's present
+    assert another.tidy() > 0
+    assert another.tidy() == 0  # once an hour
+    (waiting,) = push.archive.webhooks.deliveries(webhook_id)
+    assert (waiting.state, waiting.attempts) == ("pending", 1)
+    assert waiting.event_id in {notice.event_id for _, notice in push.archive.notices.page("acme")}
+    push.wall.instant += timedelta(hours=2)
+    assert push.pusher.deliver_due() == 1
+    another.tidy()
+    assert push.archive.webhooks.deliveries(webhook_id) == ()
+    kept = [number for customer in ("acme", "bolt") for number, _ in push.archive.notices.page(customer)]
+    assert len(kept) == 1
+    assert kept[0] >= max(number for number, _ in told)
+
+
+def test_what_is_recent_is_kept(push, endpoint):
+    push.hook(endpoint.url)
+    push.pusher.announce()
+    push.pusher.deliver_due()
+    assert push.pusher.tidy() == 0
+    assert len(push.archive.notices.page("acme")) == 3

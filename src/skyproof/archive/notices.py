@@ -64,6 +64,22 @@ class Notices:
             rows = connection.execute(query.order_by(notices.c.sequence).limit(limit)).all()
         return tuple((int(row.sequence), _to_notice(row)) for row in rows)
 
+    def forget(self, *, before: datetime) -> int:
+        """Drop notices of what happened before an instant, and their pushes; returns how many notices.
+
+        What is still on its way is kept, and the last notice of all, so that numbers go on from it.
+        """
+        old = notices.c.occurred_at < before
+        of_notice = sa.and_(pushes.c.event_id == notices.c.event_id, pushes.c.customer_id == notices.c.customer_id)
+        last = sa.select(sa.func.max(notices.c.sequence)).scalar_subquery()
+        with self._database.writing() as connection:
+            settled = sa.delete(pushes).where(
+                pushes.c.state != "pending", sa.exists(sa.select(1).select_from(notices).where(of_notice, old))
+            )
+            connection.execute(settled)
+            waiting = sa.exists(sa.select(1).select_from(pushes).where(of_notice))
+            return int(connection.execute(sa.delete(notices).where(old, ~waiting, notices.c.sequence < last)).rowcount)
+
     def find(self, connection: Connection, customer_id: str, event_id: str) -> Notice:
         """What a customer was told of an event."""
         query = sa.select(notices).where(notices.c.event_id == event_id, notices.c.customer_id == customer_id)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import orjson
 
@@ -45,6 +45,9 @@ SCHEDULE: tuple[timedelta, ...] = (
 #: Longer than an attempt may take, so that no other process makes it meanwhile.
 _CLAIM_FOR = timedelta(seconds=60)
 _AT_ONCE = 8
+#: Longer than events are looked for: what is forgotten must not be told anew.
+KEPT = timedelta(days=90)
+_TIDY_EVERY = timedelta(hours=1)
 _GONE = 410
 _USER_AGENT = "Skyproof-Webhooks/1"
 
@@ -62,6 +65,7 @@ class Pusher:
         *,
         wall: Clock | None = None,
         every_s: float = 5.0,
+        keep: timedelta = KEPT,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """Make a pusher; :meth:`start` makes it work.
@@ -74,6 +78,7 @@ class Pusher:
             courier: carries it.
             wall: the machine's clock, by which attempts are made.
             every_s: how often it looks, in seconds.
+            keep: how long notices and their pushes are kept.
             chance: between 0 and 1; spreads attempts that failed together.
         """
         self._archive = archive
@@ -83,6 +88,8 @@ class Pusher:
         self.courier = courier
         self.wall = wall or SystemClock()
         self._every_s = every_s
+        self._keep = keep
+        self._tidied: datetime | None = None
         self._chance = chance
         self._told: frozenset[str] = frozenset()
         self._stopping = threading.Event()
@@ -115,6 +122,14 @@ class Pusher:
                     made += 1
         return made
 
+    def tidy(self) -> int:
+        """Once an hour drop notices that are kept long enough, and their pushes; returns how many notices."""
+        now = self.wall.now()
+        if self._tidied is not None and now - self._tidied < _TIDY_EVERY:
+            return 0
+        self._tidied = now
+        return self._archive.notices.forget(before=self._clock.now() - self._keep)
+
     def start(self) -> None:
         """Work from now on, in a thread of its own; one that never looks needs none."""
         if math.isinf(self._every_s):
@@ -133,6 +148,7 @@ class Pusher:
             try:
                 self.announce()
                 self.deliver_due()
+                self.tidy()
             except SkyproofError as error:
                 logger.warning("pushing failed, and is tried again: %s", error)
             except Exception:

@@ -24,7 +24,8 @@ def make_pusher(product: Product) -> Pusher:
     settings = product.settings
     signer = Signer(read_webhook_key(product.home, settings))
     courier = Courier(networks=settings.webhook_networks)
-    return Pusher(product.archive, product.clock, make_timetable(settings), signer, courier)
+    keep = timedelta(days=settings.keep_notices_days)
+    return Pusher(product.archive, product.clock, make_timetable(settings), signer, courier, keep=keep)
 
 
 def make_timetable(settings: Settings) -> Timetable:

@@ -76,6 +76,9 @@ class Settings(BaseModel):
     webhook_key_file: str = Field(
         "", description="File with the key that webhook secrets are derived from; empty: webhook-key inside the home."
     )
+    keep_notices_days: int = Field(
+        90, ge=15, description="Days for which customers can read what they were told, and how its pushes went."
+    )
     keys_outlive_database_minutes: int = Field(
         60,
         ge=0,
