@@ -58,8 +58,13 @@ bench-cycle: .venv/runtime ## one cycle for 2,000 sites
 bench-learn: .venv/runtime ## learning: the solver beside scipy's, and the refit of a whole business
 	$(BIN)/python benchmarks/learn_bench.py
 
-bench-api: .venv/dev ## requests per second beside the server's own static ceiling
-	$(BIN)/python benchmarks/api_bench.py
+.venv-peers/made: requirements/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@touch $@
+
+bench-api: .venv/dev .venv-peers/made ## requests per second beside pygeoapi, xpublish-edr and the server's own static ceiling
+	$(BIN)/python -m benchmarks.api.bench
 
 soak: .venv/dev ## half an hour of load with runs published, keys rotated, workers killed and the database locked
 	$(BIN)/python benchmarks/soak.py
@@ -78,4 +83,4 @@ bench-skill: .venv/runtime .venv-bench/made ## the model beside the published me
 	PYTHONPATH=src .venv-bench/bin/python -m benchmarks.skill.run --data $(SKILL_DATA) --out $(SKILL_OUT)
 
 clean: ## remove the virtual environment and caches; a home is never touched
-	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-peers .mypy_cache .ruff_cache .import_linter_cache .hypothesis

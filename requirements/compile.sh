@@ -10,8 +10,8 @@ for extra in dev runtime; do
   uv pip compile pyproject.toml --group build $flags --universal --python-version 3.11 \
     --generate-hashes --no-annotate --no-header --quiet --output-file "requirements/$extra.txt"
 done
-# Apart from what the product needs: the peers of the skill benchmark, and a client of others that a test runs.
-for group in bench-skill clients; do
+# Apart from what the product needs: the peers of the skill benchmark and of the API's, and a client of others that a test runs.
+for group in bench-skill peers clients; do
   uv pip compile --group "$group" --universal --python-version 3.11 \
     --generate-hashes --no-annotate --no-header --quiet --output-file "requirements/${group%-skill}.txt"
 done

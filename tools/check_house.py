@@ -27,6 +27,7 @@ LONGEST_RECORD = 100
 SKIPPED = {
     ".venv",
     ".venv-bench",
+    ".venv-peers",
     ".git",
     ".mypy_cache",
     ".ruff_cache",

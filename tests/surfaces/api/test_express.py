@@ -1,11 +1,16 @@
-"""The hot path: nobody can tell it from the ordinary way, and nothing gets past what the ordinary way would refuse."""
+"""The hot path, over a real connection: nobody can tell it from the ordinary way, and nothing passes that this would refuse."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -15,6 +20,7 @@ from skyproof.archive.deliveries import ReceiptWriter
 from skyproof.domain.errors import StoreUnavailableError
 from skyproof.domain.sites import Site
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
+from skyproof.surfaces.api.lifecycle import Deprecation
 from tests.surfaces.api.served import (
     LIFETIME,
     NOW,
@@ -22,17 +28,48 @@ from tests.surfaces.api.served import (
     SHARED,
     Caller,
     MovableClock,
-    calling,
     draft,
     fill,
 )
+from tests.surfaces.api.serving import serving
 
+ORDINARY = {"refresh_s": 0.0, "remember_keys_s": 0.0}
 LONG = {"refresh_s": 1e9, "remember_keys_s": 1e9}
 ASKED: dict[str, str] = {"hourly": "temperature_2m,precipitation", "quantiles": "0.1,0.5,0.9", "timezone": "auto"}
 
 
+class Connected(Caller):
+    """Asks a server at an address, over connections."""
+
+    def __init__(self, address: str, runner: asyncio.Runner, tokens: dict[str, str]) -> None:
+        self.address = address
+        self._client = httpx.AsyncClient(base_url=address)
+        self._runner = runner
+        self.tokens = tokens
+
+    def send(self, *requests: str) -> bytes:
+        """All that comes back for lines of requests sent at once, up to the end of the connection."""
+        parts = urlsplit(self.address)
+        with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+            key = f"Authorization: Bearer {self.tokens['acme']}"
+            asked = "".join(f"{lines}\r\nHost: sky.test\r\n{key}\r\n\r\n" for lines in requests)
+            connection.sendall(asked.encode())
+            return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+@contextmanager
+def calling(archive: Archive, tokens: dict[str, str], **options: Any) -> Iterator[Connected]:
+    """Serve an archive to a caller; nothing is remembered from one request to the next, unless ``options`` say so."""
+    with serving(archive, **(ORDINARY | options)) as address, asyncio.Runner() as runner:
+        caller = Connected(address, runner, tokens)
+        try:
+            yield caller
+        finally:
+            caller.close()
+
+
 @pytest.fixture
-def warm(served) -> Iterator[Caller]:
+def warm(served) -> Iterator[Connected]:
     """Asks a server that has answered everything here before."""
     with calling(served.archive, served.tokens, **LONG) as ask:
         for form in ("json", "csv"):
@@ -44,13 +81,13 @@ def only_express(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object) -> None:
         raise AssertionError("the ordinary way was taken")
 
-    monkeypatch.setattr("skyproof.surfaces.api.forecast_routes.ForecastRoutes._parse", forbidden)
+    monkeypatch.setattr(ForecastRoutes, "_parse", forbidden)
 
 
 def plain(answer: httpx.Response) -> list[tuple[bytes, bytes]]:
-    """The headers but for what is left of the plan, which no two answers share."""
+    """The headers in their order, but for what is left of the plan and the second, which no two answers share."""
     assert "ratelimit" in answer.headers
-    return sorted(pair for pair in answer.headers.raw if pair[0] != b"ratelimit")
+    return [pair for pair in answer.headers.raw if pair[0] not in (b"ratelimit", b"date")]
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
@@ -129,11 +166,66 @@ def test_a_clock_set_back_hides_the_run_that_is_not_published_yet(served):
         assert [ask.forecast().json()["meta"]["run_id"] for _ in range(2)] == [served.first.run_id] * 2
 
 
-def test_who_holds_the_express_answer_gets_304_and_head_gets_no_body(served, warm):
-    tag, before = warm.forecast(ASKED).headers["etag"], served.archive.deliveries.count()
-    assert warm.forecast(ASKED, if_none_match=tag).status_code == 304
+def test_who_holds_the_express_answer_gets_304_and_head_gets_no_body(served, warm, monkeypatch):
+    with calling(served.archive, served.tokens) as ordinary:
+        tag = ordinary.forecast(ASKED).headers["etag"]
+        held = ordinary.forecast(ASKED, if_none_match=tag, X_Request_Id="req_0123456789")
+    before = served.archive.deliveries.count()
     assert warm.forecast(ASKED, method="HEAD").content == b""
+    only_express(monkeypatch)
+    again = warm.forecast(ASKED, if_none_match=f'"other", W/{tag}', X_Request_Id="req_0123456789")
+    assert (again.status_code, again.content) == (held.status_code, held.content) == (304, b"")
+    assert plain(again) == plain(held)
     assert served.archive.deliveries.count() == before
+    assert warm.forecast(ASKED, if_none_match='"other"').status_code == 200
+
+
+def test_what_goes_away_is_said_on_the_hot_path_too(served, monkeypatch):
+    gone = Deprecation("GET", "/v1/forecast", date(2025, 1, 1), date(2026, 6, 1), "ask otherwise", parameter="timezone")
+    with calling(served.archive, served.tokens, deprecations=(gone,), **LONG) as ask:
+        first, other = ask.forecast(ASKED), ask.forecast()
+        only_express(monkeypatch)
+        again = ask.forecast(ASKED)
+        assert again.headers["sunset"] == first.headers["sunset"]
+        assert "sunset" not in other.headers
+        assert "sunset" not in ask.forecast().headers
+
+
+def test_requests_sent_at_once_on_one_connection_are_answered_in_their_order(served, warm):
+    known = "GET /v1/forecast?site=zurich&hourly=temperature_2m HTTP/1.1"
+    # The second is not known, the third is known, the last ends the connection.
+    lines = (known, known.replace("zurich", "acme-roof"), known, "GET /healthz HTTP/1.1\r\nConnection: close")
+    warm.forecast()
+    said = warm.send(*lines)
+    assert said.count(b"HTTP/1.1 200 OK") == 4
+    names = [part.split(b'"')[0] for part in said.split(b'"site":"')[1:]]
+    assert names == [b"zurich", b"acme-roof", b"zurich"]
+    assert said.endswith(b'{"status":"ok"}')
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.0", "HTTP/1.1\r\nConnection: close"])
+def test_a_connection_that_is_to_end_ends(served, warm, version):
+    warm.forecast()
+    said = warm.send(f"GET /v1/forecast?site=zurich&hourly=temperature_2m {version}")
+    assert said.count(b"HTTP/1.1 200 OK") == 1
+    assert b"connection: close\r\n" in said
+
+
+def test_a_request_whose_receipt_fails_once_goes_the_ordinary_way_and_is_counted_once(served, warm, monkeypatch):
+    before = warm.forecast(ASKED)
+    failures = iter([StoreUnavailableError("a moment")])
+    write = ReceiptWriter._write
+
+    def fail_once(self: ReceiptWriter, batch: Any) -> Any:
+        if error := next(failures, None):
+            raise error
+        return write(self, batch)
+
+    monkeypatch.setattr(ReceiptWriter, "_write", fail_once)
+    answer = warm.forecast(ASKED)
+    assert answer.content == before.content
+    left = [int(each.headers["ratelimit"].split("r=")[2].split(";")[0]) for each in (before, answer)]
+    assert left[0] - left[1] == 1
 
 
 def test_a_new_run_and_a_new_site_are_seen_after_the_refresh(sqlite_archive: Archive):
@@ -163,23 +255,20 @@ def test_a_release_asked_for_by_name_is_never_answered_from_memory(sqlite_archiv
 
 def test_receipts_of_one_turn_of_the_loop_are_one_batch(sqlite_archive: Archive, monkeypatch):
     served, batches = fill(sqlite_archive), []
+    with calling(sqlite_archive, served.tokens) as ask:
+        body = ask.forecast().content
+    (first,) = sqlite_archive.deliveries.receipts()
     write = ReceiptWriter._write
     monkeypatch.setattr(ReceiptWriter, "_write", lambda self, batch: batches.append(len(batch)) or write(self, batch))
-    with calling(sqlite_archive, served.tokens, **LONG) as ask:
-        ask.forecast()
-        only_express(monkeypatch)
 
-        async def many() -> list[int]:
-            params = {"hourly": "temperature_2m", "site": "zurich"}
-            headers = {"Authorization": f"Bearer {served.tokens['acme']}"}
-            answers = await asyncio.gather(
-                *(ask._client.get("/v1/forecast", params=params, headers=headers) for _ in range(20))
-            )
-            return [answer.status_code for answer in answers]
+    async def many(writer: ReceiptWriter) -> None:
+        await asyncio.gather(
+            *(writer.record_on_loop(replace(first, receipt_id=f"rc_{k:030x}"), body) for k in range(20))
+        )
 
-        assert ask._runner.run(many()) == [200] * 20
-    assert sum(batches) == 21
-    assert max(batches) > 1
+    with sqlite_archive.deliveries.start_writer() as writer:
+        asyncio.run(many(writer))
+    assert batches == [20]
     assert sqlite_archive.deliveries.count() == 21
 
 

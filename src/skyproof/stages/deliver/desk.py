@@ -141,16 +141,14 @@ class Desk:
             UnknownNameError: a site is not in the run.
             InvalidValueError: no step in the window, or too many values.
         """
-        answer = self._recall(question.forecast_id)
+        answer = self.held(question)
         if answer is None:
             answer = self._render(question)
             self._remember(answer)
-        # The same run may be asked for by name later, when it is the newest no more.
-        known = answer.newest_run_id == question.newest_run_id
-        return answer if known else replace(answer, newest_run_id=question.newest_run_id)
+        return answer
 
-    def recall(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Answer | None:
-        """What :meth:`ask` and :meth:`answer` would say, if that is known without asking the archive or rendering."""
+    def recall(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Question | None:
+        """What :meth:`ask` would say, if that is known without asking the archive."""
         newest = self._newest
         if newest is None or newest[1].published_at > now or self._archive.is_away:
             return None
@@ -160,8 +158,15 @@ class Desk:
             self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(sites.told, _SITES_FOR))
         ):
             return None
-        question = sites.questions.get((request.canonical, run_id))
-        return None if question is None else self._recall(question.forecast_id)
+        return sites.questions.get((request.canonical, run_id))
+
+    def held(self, question: Question) -> Answer | None:
+        """What :meth:`answer` would say, if that is rendered."""
+        answer = self._recall(question.forecast_id)
+        if answer is None or answer.newest_run_id == question.newest_run_id:
+            return answer
+        # The same run may be asked for by name later, when it is the newest no more.
+        return replace(answer, newest_run_id=question.newest_run_id)
 
     def newest_run(self, *, now: datetime) -> Run:
         """The newest run published by ``now``.

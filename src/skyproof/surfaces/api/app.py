@@ -37,7 +37,7 @@ from skyproof.surfaces.api.catalogue_routes import catalogue_router
 from skyproof.surfaces.api.description import describe
 from skyproof.surfaces.api.discovery_routes import discovery_router
 from skyproof.surfaces.api.edr_routes import edr_router
-from skyproof.surfaces.api.express import Express
+from skyproof.surfaces.api.express import PATH, Express
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes
 from skyproof.surfaces.api.front import Front
 from skyproof.surfaces.api.gate import Gate
@@ -52,7 +52,6 @@ from skyproof.surfaces.api.site_routes import site_router
 from skyproof.surfaces.console.documentation import render_documentation
 from skyproof.surfaces.console.routes import add_console, add_styles
 
-_FORECAST = "/v1/forecast"
 _LINKSET = 'application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"'
 _FORECAST_ID = "The forecast_id of an answer you were given."
 
@@ -122,7 +121,7 @@ def create_app(
     )
     forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
-    app.router.routes.insert(0, Route(_FORECAST, forecasts.forecast, methods=["GET"], include_in_schema=False))
+    app.router.routes.insert(0, Route(PATH, forecasts.forecast, methods=["GET"], include_in_schema=False))
     _add_delivered(app, forecasts, authenticator)
     app.include_router(ledger_router(archive, clock, authenticator))
     app.include_router(discovery_router(archive, clock, authenticator))
@@ -140,8 +139,8 @@ def create_app(
         add_console(app, archive, clock, claim=claim)
     front = Front(
         app,
-        quick={_FORECAST: forecasts.forecast},
-        express={_FORECAST: Express(forecasts)},
+        quick={PATH: forecasts.forecast},
+        express=Express(forecasts, deprecations),
         gate=gate,
         deprecations=deprecations,
     )

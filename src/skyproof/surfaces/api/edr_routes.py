@@ -4,6 +4,7 @@ Annotations are evaluated at once here: FastAPI has to see the dependencies, whi
 """
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -93,12 +94,12 @@ class _Queries:
         else:
             asked = read_parameters(request, ("coords", *_QUERY))
             geometry = parse_wkt(asked.get("coords", ""))
-            places, more = self._places(geometry, kind, asked, self._sites(key, reader))
+            places, more = self._places(geometry, kind, asked, lambda: self._sites(key, reader))
         is_named = "instance" in request.path_params
         return edr_request(places, asked, variables=reader.variables, run=run.run_id if is_named else None, **more)
 
     def _places(
-        self, geometry: Geometry, kind: str, asked: dict[str, str], sites: tuple[Site, ...]
+        self, geometry: Geometry, kind: str, asked: dict[str, str], list_sites: Callable[[], tuple[Site, ...]]
     ) -> tuple[tuple[Place, ...], dict[str, Any]]:
         wanted = {
             "position": ("POINT", "MULTIPOINT"),
@@ -113,6 +114,8 @@ class _Queries:
             return vertices, {"instants": trajectory_instants(geometry, asked)}
         if kind == "position":
             return vertices, {"is_area": geometry.kind == "MULTIPOINT"}
+        # Only an area needs them all: to read thousands of sites takes longer than the rest of an answer.
+        sites = list_sites()
         degrees = np.array([(site.longitude, site.latitude) for site in sites], dtype=np.float64).reshape(-1, 2)
         inside = inside_rings(degrees[:, 0], degrees[:, 1], geometry.parts)
         found = tuple(Place(site.site_id) for site, within in zip(sites, inside, strict=True) if within)
@@ -134,7 +137,7 @@ class _Queries:
         if wanted != edr_documents.COLLECTION:
             raise NotFoundError(f"collection {wanted[:64]!r} is not known", hint=f"there is {edr_documents.COLLECTION}")
         if name is None:
-            return runs.newest(as_of=now)
+            return self.forecasts.desk.newest_run(now=now)
         try:
             run = runs.find(name) if name.startswith("run_") else runs.find_by_init(parse_instant(name), as_of=now)
         except (UnknownNameError, InvalidValueError, NoRunError, OverflowError) as error:

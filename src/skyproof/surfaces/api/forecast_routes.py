@@ -150,11 +150,12 @@ def forecast_headers(forecast_id: str, run: Run, *, named: bool = False) -> dict
     }
 
 
+def names_tag(condition: bytes, forecast_id: str) -> bool:
+    """Whether an If-None-Match names this answer (RFC 9110: weak comparison)."""
+    tags = [tag.strip().removeprefix("W/") for tag in condition.decode("latin-1").split(",")]
+    return f'"{forecast_id}"' in tags or "*" in tags
+
+
 def _is_known(request: Request, forecast_id: str) -> bool:
-    """Whether the caller says that it holds this answer (RFC 9110, If-None-Match: weak comparison)."""
-    for name, value in request.scope["headers"]:
-        if name == b"if-none-match":
-            tags = [tag.strip().removeprefix("W/") for tag in value.decode("latin-1").split(",")]
-            if f'"{forecast_id}"' in tags or "*" in tags:
-                return True
-    return False
+    """Whether the caller says that it holds this answer."""
+    return any(name == b"if-none-match" and names_tag(value, forecast_id) for name, value in request.scope["headers"])

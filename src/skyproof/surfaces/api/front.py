@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -49,7 +49,7 @@ class Front:
         app: ASGIApp,
         *,
         quick: Mapping[str, Endpoint] | None = None,
-        express: Mapping[str, Express] | None = None,
+        express: Express | None = None,
         gate: Gate | None = None,
         deprecations: tuple[Deprecation, ...] = (),
     ) -> None:
@@ -58,15 +58,15 @@ class Front:
         Args:
             app: answers what nothing below does.
             quick: GET of such a path goes straight to its endpoint, past the layers of the framework.
-            express: GET of such a path is given again, if it can be.
+            express: what the server's protocol asks before it asks this application.
             gate: bounds what is under way.
             deprecations: what goes away; answers that it concerns say so.
         """
         self._deprecations = deprecations
         self.app = app
         self._quick = quick or {}
-        self._express = express or {}
-        self._gate = gate or Gate()
+        self.express = express
+        self.gate = gate or Gate()
         self._closing: RawHeaders = ()
         #: Whether the server is about to end.
         self.is_draining = False
@@ -87,24 +87,23 @@ class Front:
         if scope["path"] in _WATCHED:
             await self._serve(scope, receive, send)
             return
-        if not self._gate.enter():
+        if not self.gate.enter():
             await self._shed(scope, receive, send)
             return
         try:
             await self._serve(scope, receive, send)
         finally:
-            self._gate.leave(turns)
+            self.gate.leave(turns)
 
     async def _shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Say that too much is under way."""
-        scope["request_id"] = request_id = _request_id(scope)
+        scope["request_id"] = request_id = read_request_id(scope["headers"])
         response = problem(Request(scope), "overloaded", "too many requests are under way", headers=_SOON)
-        response.raw_headers.extend((*_common_headers(request_id), *self._closing))
+        response.raw_headers.extend((*common_headers(request_id), *self._closing))
         await response(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["request_id"] = request_id = _request_id(scope)
-        express = self._express.get(scope["path"]) if scope["method"] == "GET" else None
+        scope["request_id"] = request_id = read_request_id(scope["headers"])
         is_head = scope["method"] == "HEAD"
         if is_head:
             # A copy: the server reads the method in its own, to know that no body follows.
@@ -121,7 +120,7 @@ class Front:
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"].extend(added)
-                _add_headers(message, (*_common_headers(request_id), *self._closing))
+                _add_headers(message, (*common_headers(request_id), *self._closing))
             elif is_head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
@@ -132,10 +131,6 @@ class Front:
             await response(scope, receive, send_on)
             return
         try:
-            if express is not None and await express(
-                scope, send, (*added, *_common_headers(request_id), *self._closing)
-            ):
-                return
             endpoint = self._quick.get(scope["path"]) if scope["method"] == "GET" else None
             if endpoint is None:
                 await self.app(scope, receive, send_on)
@@ -155,14 +150,16 @@ class Front:
         return [*deprecation_headers(self._deprecations, scope["method"], scope["path"], scope["query_string"])]
 
 
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
+def read_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id the caller gives a request, or a new one."""
+    for name, value in headers:
         if name == b"x-request-id" and _CLIENT_ID.fullmatch(value):
             return str(value.decode())
     return f"req_{random.getrandbits(64):016x}"
 
 
-def _common_headers(request_id: str) -> RawHeaders:
+def common_headers(request_id: str) -> RawHeaders:
+    """What every answer says."""
     return (b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")
 
 

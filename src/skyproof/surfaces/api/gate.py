@@ -47,9 +47,14 @@ class Gate:
         self._lines: dict[str, _Line] = {}
         self._told = 0.0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many requests are under way as may be."""
+        return self.under_way >= self._most
+
     def enter(self) -> bool:
         """Count a request in; False, and nothing counted, where as many are under way as may be."""
-        if self.under_way >= self._most:
+        if self.is_full:
             self.shed += 1
             if time.monotonic() - self._told > 1.0:  # a line a request would be a load of its own
                 self._told = time.monotonic()

@@ -28,8 +28,8 @@ from skyproof.cycle.wiring import Product, open_product
 from skyproof.domain.errors import InvalidValueError, NotAvailableError, StoreUnavailableError
 from skyproof.domain.protocols import Clock
 from skyproof.surfaces.api.app import create_app
-from skyproof.surfaces.api.bounded_protocol import BoundedProtocol
 from skyproof.surfaces.api.draining import DrainingServer
+from skyproof.surfaces.api.express_protocol import ExpressProtocol
 from skyproof.surfaces.api.front import Front
 from skyproof.surfaces.api.supervisor import Supervisor
 
@@ -170,7 +170,7 @@ def _config(app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop" if os.name == "posix" else "asyncio",
-        http=BoundedProtocol,
+        http=ExpressProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
