@@ -87,7 +87,7 @@ def fill(home: Path, grid: ForecastGrid, days: int) -> None:
             for first in range(0, days * 24 // STEP_HOURS, 200):
                 rows = slice(first, min(first + 200, days * 24 // STEP_HOURS))
                 batch = make_observations(name, grid, truth[name], rows)
-                archive.observations.append(batch, np.full(len(batch), "", dtype=object))
+                archive.observations.append(batch, np.full(len(batch), "", dtype="U1"))
 
 
 def make_cycles(

@@ -26,8 +26,9 @@ from skyproof.domain.times import Instants, from_epoch_seconds, to_epoch_seconds
 MISSING = "missing"
 _SECONDS_PER_DAY = 86_400
 _DAY_SPAN = 400_000  # days within 547 years of 1970; packs an instant and a day into one integer
-#: What a grid reads of each row.
-_GRID_ROW = {"valid_time": "i8", "site_id": "i4", "value": "f8"}
+#: What a grid reads of each row, and what it makes of it.
+_GRID_ROW = {"valid_time": "i8", "site_id": "i4", "recorded_at": "i8", "value": "f8"}
+_REVISION = np.dtype([("valid", "i4"), ("site", "i4"), ("recorded_at", "i8"), ("value", "f4")])
 #: Above this many sites reading all of them and choosing afterwards is faster than naming each.
 _NAMED_SITES = 16
 #: Instants named in one statement.
@@ -187,33 +188,65 @@ class Observations:
         Returns:
             The valid times, and values with dims (variable, valid_time, site), float32, NaN where nothing was known.
         """
-        step, first, last = step_hours * 3600, to_epoch_seconds(valid_from), to_epoch_seconds(valid_until)
-        seconds = np.arange(first, last + 1, step, dtype=np.int64)
+        seconds = _axis(valid_from, valid_until, step_hours)
         values = np.full((len(variables), len(seconds), len(site_ids)), np.nan, dtype=np.float32)
-        known = self._names.find((*variables, *site_ids))
+        axis = (valid_from, valid_until, step_hours)
+        for index, variable in enumerate(variables):
+            rows = self.revisions(
+                variable=variable, site_ids=site_ids, axis=axis, as_of=as_of, include_flagged=include_flagged
+            )
+            # Rows come oldest revision first; of repeated targets the last assignment stays.
+            values[index, rows["valid"], rows["site"]] = rows["value"]
+        return seconds.astype("datetime64[s]"), values
+
+    def revisions(
+        self,
+        *,
+        variable: str,
+        site_ids: Sequence[str],
+        axis: tuple[datetime, datetime, int],
+        as_of: datetime,
+        include_flagged: bool = False,
+    ) -> NDArray[Any]:
+        """All that was said of one variable by ``as_of``, by valid time and site, oldest first.
+
+        Args:
+            variable: its name.
+            site_ids: the sites asked for.
+            axis: the first and the last valid time, and the hours between two.
+            as_of: rows recorded later do not exist.
+            include_flagged: take values of flagged rows as they are.
+
+        Returns:
+            A structured array: ``valid`` and ``site`` number the valid time on the axis and the site, ``recorded_at`` in epoch
+            seconds, ``value`` float32, NaN for what is missing or flagged.
+        """
+        known = self._names.find((variable, *site_ids))
         columns = np.full(max(known.values(), default=0) + 1, -1, dtype=np.int64)
         for column, site_id in enumerate(site_ids):
             columns[known.get(site_id, 0)] = column
         named = [known[site_id] for site_id in site_ids if site_id in known]
-        if not named:
-            return seconds.astype("datetime64[s]"), values
-        chosen = named if len(named) <= _NAMED_SITES else []
-        nothing = "-9e999" if self._database.is_sqlite else "'-Infinity'::float8"
+        if not named or variable not in known:
+            return np.empty(0, dtype=_REVISION)
+        first, step = to_epoch_seconds(axis[0]), axis[2] * 3600
+        query = _grid_query(
+            known[variable],
+            (first, to_epoch_seconds(axis[1]), step),
+            to_epoch_seconds(as_of),
+            named if len(named) <= _NAMED_SITES else [],
+            include_flagged,
+            "-9e999" if self._database.is_sqlite else "'-Infinity'::float8",
+        )
         with self._database.reading() as connection:
-            for index, variable in enumerate(variables):
-                if variable in known:
-                    query = _grid_query(
-                        known[variable], (first, last, step), to_epoch_seconds(as_of), chosen, include_flagged, nothing
-                    )
-                    rows = fetch_many(self._database, connection, query, _GRID_ROW)
-                    rows = rows[rows["site_id"] < len(columns)]
-                    column = columns[rows["site_id"]]
-                    wanted = column >= 0
-                    row = (rows["valid_time"][wanted] - first) // step
-                    # Rows come oldest revision first; of repeated targets the last assignment stays.
-                    values[index, row, column[wanted]] = rows["value"][wanted]
-        values[np.isneginf(values)] = np.nan
-        return seconds.astype("datetime64[s]"), values
+            rows = fetch_many(self._database, connection, query, _GRID_ROW)
+        rows = rows[rows["site_id"] < len(columns)]
+        column = columns[rows["site_id"]]
+        rows, column = rows[column >= 0], column[column >= 0]
+        found = np.empty(len(rows), dtype=_REVISION)
+        found["valid"], found["site"] = (rows["valid_time"] - first) // step, column
+        found["recorded_at"] = rows["recorded_at"]
+        found["value"] = np.where(np.isneginf(rows["value"]), np.nan, rows["value"])
+        return found
 
     def touched_days(self, *, recorded_after: datetime | None, as_of: datetime) -> tuple[date, ...]:
         """Valid days with rows recorded in (recorded_after, as_of], sorted: the days whose scores may have changed."""
@@ -244,6 +277,11 @@ class Observations:
             "value": np.where(missing, -np.inf, batch.values),
             "flag": np.where(missing & (flags == ""), MISSING, flags),
         }
+
+
+def _axis(first: datetime, last: datetime, step_hours: int) -> NDArray[np.int64]:
+    """Valid times in epoch seconds, both ends included."""
+    return np.arange(to_epoch_seconds(first), to_epoch_seconds(last) + 1, step_hours * 3600, dtype=np.int64)
 
 
 def _check_batch(batch: ObservationBatch, flags: NDArray[np.str_]) -> None:
@@ -290,7 +328,7 @@ def _grid_query(
     value = "value" if include_flagged else f"CASE WHEN flag = '' THEN value ELSE {nothing} END"
     sites = f" AND site_id IN ({', '.join(map(str, site_numbers))})" if site_numbers else ""
     return (
-        f"SELECT valid_time, site_id, {value} FROM observations WHERE variable_id = {variable_id}"  # noqa: S608
+        f"SELECT valid_time, site_id, recorded_at, {value} FROM observations WHERE variable_id = {variable_id}"  # noqa: S608
         f" AND valid_time BETWEEN {first} AND {last} AND (valid_time - {first}) % {step} = 0"
         f" AND recorded_at <= {as_of}{sites} ORDER BY variable_id, valid_time, site_id, recorded_at, source_id, value"
     )

@@ -66,7 +66,8 @@ def only_usual(cases: Cases, habits: Mapping[str, SourceHabit], *, variables: Se
     shape = cases.observed.shape
     members, predictors = {}, {}
     for source_id, habit in habits.items():
-        strange = np.flatnonzero(_shifts(cases, source_id, habits) != 0)
+        shifts = _shifts(cases, source_id, habits)
+        strange = np.flatnonzero(np.isfinite(shifts) & (shifts != 0))
         for index, variable in enumerate(variables):
             if not habit.leads[index].any():
                 continue

@@ -65,7 +65,7 @@ class EmosExpert:
             scale = Scale.of(cases.variable, self.traits.candidate.transform, block.observed)
             regression = self._regression(cases.variable, scale)
             outlook = regression.fit(block, before[index] or None)
-            return {**regression.state(), "scale": scale.state()}, outlook
+            return {**regression.state(), "scale": scale.state()}, outlook.in_half()
 
         fitted = in_threads(fit_group, len(groups))
         self._groups = [state for state, _ in fitted]

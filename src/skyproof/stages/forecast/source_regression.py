@@ -60,6 +60,10 @@ class Outlook:
     log_scale: Floats
     log_shift: float
 
+    def in_half(self) -> Outlook:
+        """The same as float32, for one that is kept for later: of a long history of many sites it fills memory."""
+        return Outlook(self.location.astype(np.float32), self.log_scale.astype(np.float32), self.log_shift)
+
 
 @dataclass(frozen=True, slots=True)
 class Pooled:

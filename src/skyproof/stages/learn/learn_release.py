@@ -1,9 +1,9 @@
-"""Making a release: fit, hold out, calibrate, fit again, pack."""
+"""Making a release: read the history, learn one variable after another, pack."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,22 +12,20 @@ from numpy.typing import NDArray
 
 from skyproof import __version__
 from skyproof.archive.archive import Archive
-from skyproof.archive.release_content import GUESS, Arrays, ReleaseContent, case_model
-from skyproof.domain.cases import Cases, SourceHabit
+from skyproof.archive.release_content import Arrays, ReleaseContent
+from skyproof.domain.cases import Cases
 from skyproof.domain.errors import InvalidValueError, NotAvailableError
 from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, Release
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import Blend, CaseExpert, RecordModel
-from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.times import floor_to_hours, format_instant, hours, schedule, to_datetime64
 from skyproof.domain.variables import find_variable
-from skyproof.science.first_guess import with_first_guess
-from skyproof.science.panel import RUNS_SHOWN, ask_panel, find_habits, only_usual, part_experts
-from skyproof.stages.learn.calibrate_regimes import RegimeFit, fit_regimes, join_regimes
-from skyproof.stages.learn.dependence import learn_dependence, score_outcomes
-from skyproof.stages.learn.held_out import Scores, forecast_held_out, score_held_out
-from skyproof.stages.learn.hindcast import State, learn_blend
-from skyproof.stages.learn.outcomes import Outcomes, gather_outcomes
+from skyproof.science.panel import find_habits
+from skyproof.stages.learn.calibrate_regimes import join_regimes
+from skyproof.stages.learn.dependence import learn_dependence
+from skyproof.stages.learn.hindcast import State
+from skyproof.stages.learn.learn_variable import Lesson, Subject, learn_variable
+from skyproof.stages.learn.outcomes import gather_outcomes
 
 #: Shortest history to learn from, in days: below it nothing can be held out.
 _SHORTEST_DAYS = 20
@@ -37,17 +35,6 @@ _STALEST, _STALEST_PART = timedelta(days=90), 6
 
 Floats = NDArray[np.float32]
 MakeExperts = Callable[[Cases], Sequence[CaseExpert]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Lesson:
-    """What was learned of one variable: experts, blend, regimes, scores for the dependence and for the card."""
-
-    models: dict[str, Arrays]
-    blend_state: State
-    regimes: dict[str, RegimeFit]
-    scores: Floats
-    held_out: Scores
 
 
 def learn_release(
@@ -118,7 +105,7 @@ def learn_release(
     names = tuple(dict.fromkeys([model.name for model in usual] + [each.name for some in experts for each in some]))
     steps = sum(2 * len(some) + 1 for some in experts)
     models: dict[str, Arrays] = {}
-    lessons: list[_Lesson] = []
+    lessons: list[Lesson] = []
     done = 0
 
     def tell() -> None:
@@ -126,22 +113,28 @@ def learn_release(
         progress("learn", done, steps)
         done += 1
 
-    for index, variable in enumerate(grid.variables):
-        # One variable after another, from its reading on: the members of all together may not fit into memory.
+    staleness = min(timedelta(days=serve_days / 2), _STALEST, (as_of - first) / _STALEST_PART)
+
+    def subject(index: int) -> Subject:
         early = _until(_only(record, index), tail_start)
-        subject = _Subject(
+        own_grid = replace(grid, variables=grid.variables[index : index + 1])
+        return Subject(
             cases=reader[index],
             index=index,
             habits=habits,
             names=names,
             outcomes=outcomes,
-            usual=_ask_usual(archive, usual_models(), early, replace(grid, variables=(variable,)), tail),
+            usual=_ask_usual(archive, usual_models(), early, own_grid, tail),
             tail_start=tail_start,
             as_of=as_of,
-            staleness=min(timedelta(days=serve_days / 2), _STALEST, (as_of - first) / _STALEST_PART),
+            staleness=staleness,
             variables=grid.variables,
         )
-        lessons.append(_learn_variable(subject, experts[index], blend, tell))
+
+    for index in range(len(grid.variables)):
+        # One variable after another, from its reading on, and nothing kept of it but what it taught: the members of all
+        # together may not fit into memory.
+        lessons.append(learn_variable(subject(index), experts[index], blend, tell))
         experts[index] = ()
     progress("learn", steps, steps)
     for model in usual:
@@ -176,103 +169,6 @@ def learn_release(
         card=_card(content, record, len(tail))
         | {"held_out_scores": {name: lesson.held_out for name, lesson in zip(grid.variables, lessons, strict=True)}},
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    """One variable to learn: its cases, what is held out of them, and what those who need no source said of that."""
-
-    cases: Cases
-    index: int
-    habits: dict[str, SourceHabit]
-    names: tuple[str, ...]
-    outcomes: Outcomes
-    usual: Floats
-    tail_start: datetime
-    as_of: datetime
-    staleness: timedelta
-    variables: tuple[str, ...]
-
-    @property
-    def skip(self) -> int:
-        """First issue times of the tail left out of calibration, in which the blend had hardly learned."""
-        return len(self.outcomes.issue_times) // 4
-
-
-def _learn_variable(
-    subject: _Subject, experts: Sequence[CaseExpert], blend: Blend, tell: Callable[[], None]
-) -> _Lesson:
-    cases, habits, outcomes = subject.cases, subject.habits, subject.outcomes
-    regular = only_usual(cases, habits, variables=subject.variables)
-    first = len(cases.issue_times) - len(outcomes.issue_times)
-    plain, back = part_experts(experts)
-    states: dict[str, Arrays] = {}
-    prepared = regular
-    if back:
-        prepared, guess = with_first_guess(regular, settled=first)
-        states[case_model(GUESS, cases.variable.name)] = guess.state
-    _fit(plain, regular, subject.tail_start, subject.staleness, tell)
-    _fit(back, prepared, subject.tail_start, subject.staleness, tell)
-    expected = {source_id: habit.leads[subject.index] for source_id, habit in habits.items()}
-    shown = max(first - RUNS_SHOWN, 0)
-    answers = _by_name(
-        subject,
-        {
-            **_ask(plain, cases.take(slice(first, None)), habits, expected),
-            **_ask(back, prepared.take(slice(shown, None)), habits, expected),
-        },
-    )
-    tell()
-    observed = np.ascontiguousarray(outcomes.observed[:, subject.index])
-    known_from = outcomes.known_from[:, subject.index]
-    past = learn_blend(blend, cases.variable, subject.names, subject.usual.shape[1], answers, (observed, known_from))
-    regimes = fit_regimes(past, blend, tuple(habits), skip=subject.skip)
-    made = forecast_held_out(past, blend, next(iter(regimes.values())), skip=subject.skip)
-    scores = score_outcomes(cases.variable, outcomes.issue_times[subject.skip :], made, observed[subject.skip :])
-    _fit(plain, regular, subject.as_of, subject.staleness, tell)
-    _fit(back, prepared, subject.as_of, subject.staleness, tell)
-    states |= {case_model(expert.name, cases.variable.name): expert.state() for expert in experts}
-    return _Lesson(states, past.final, regimes, scores, score_held_out(past, made, skip=subject.skip))
-
-
-def _fit(
-    experts: Sequence[CaseExpert], cases: Cases, as_of: datetime, staleness: timedelta, tell: Callable[[], None]
-) -> None:
-    """Fit experts on what was known at an instant, as if everything had become known later by ``staleness``.
-
-    What an expert remembers of late is as old as that on the mean when a release serves: it learns how much that is worth.
-    """
-    # A slice, which copies nothing.
-    past = cases.take(slice(0, int(np.searchsorted(cases.issue_times, to_datetime64(as_of), side="right"))))
-    aged = replace(past, delay_hours=past.delay_hours + staleness / timedelta(hours=1))
-    for expert in experts:
-        tell()
-        expert.fit(aged, to_datetime64(as_of + staleness))
-
-
-def _ask(
-    experts: Sequence[CaseExpert],
-    cases: Cases,
-    habits: dict[str, SourceHabit],
-    expected: dict[str, NDArray[np.bool_]],
-) -> dict[str, Floats]:
-    """What each expert says, by name, (issue, lead, site, level)."""
-    said = ask_panel(experts, cases, habits, expected, LEVEL_ARRAY)
-    return {expert.name: answer for expert, answer in zip(experts, said, strict=True)}
-
-
-def _by_name(subject: _Subject, asked: dict[str, Floats]) -> Floats:
-    """All answers inside physical limits, (issue, expert, site, lead, level), NaN for experts of other variables only."""
-    variable = subject.cases.variable
-    issues, usual, sites, leads, levels = subject.usual.shape
-    answers = np.full((issues, len(subject.names), sites, leads, levels), np.nan, dtype=np.float32)
-    answers[:, :usual] = subject.usual
-    for number, name in enumerate(subject.names):
-        if name in asked:
-            answers[:, number] = asked[name][-issues:].swapaxes(1, 2)
-    if variable.lower is not None or variable.upper is not None:
-        np.clip(answers, variable.lower, variable.upper, out=answers)
-    return answers
 
 
 def _ask_usual(
