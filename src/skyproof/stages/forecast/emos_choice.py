@@ -17,10 +17,10 @@ from skyproof.domain.cases import Cases
 from skyproof.domain.variables import Variable
 from skyproof.science.regression_distributions import regression_quantiles
 from skyproof.science.site_memory import MemoryTraits
+from skyproof.science.threads import in_threads
 from skyproof.stages.forecast.case_blocks import CaseBlock, case_block, group_leads, spread_out
 from skyproof.stages.forecast.emos_scales import Candidate, Scale, candidates
 from skyproof.stages.forecast.source_regression import Basis, Outlook, Pooled, SourceRegression, Traits, shorter
-from skyproof.stages.forecast.threads import in_threads
 
 Floats = NDArray[Any]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skyproof.domain.cases import Cases, Place
 from skyproof.domain.variables import Variable
 from skyproof.science.site_memory import MemoryTraits
+from skyproof.science.threads import in_threads
 from skyproof.stages.forecast.axes import nest
 from skyproof.stages.forecast.case_blocks import case_block, group_leads
 from skyproof.stages.forecast.emos_choice import (
@@ -21,7 +22,6 @@ from skyproof.stages.forecast.emos_choice import (
 )
 from skyproof.stages.forecast.emos_scales import Scale, candidate_numbers, candidate_of, candidates
 from skyproof.stages.forecast.source_regression import Outlook, SourceRegression, Traits
-from skyproof.stages.forecast.threads import in_threads
 
 Floats = NDArray[Any]
 State = dict[str, NDArray[Any]]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skyproof.domain.cases import Cases
 from skyproof.domain.protocols import CaseExpert
 from skyproof.domain.variables import Variable
+from skyproof.science.threads import in_threads
 from skyproof.stages.forecast.case_blocks import CaseBlock, case_block, group_leads
 from skyproof.stages.forecast.emos_choice import (
     LEVELS,
@@ -37,7 +38,6 @@ from skyproof.stages.forecast.emos_expert import (
 from skyproof.stages.forecast.emos_scales import Candidate, Scale, candidate_numbers, candidate_of, candidates
 from skyproof.stages.forecast.joint_regression import JointRegression, JointTraits
 from skyproof.stages.forecast.source_regression import LOGISTIC_SD, Outlook, SourceRegression, Traits
-from skyproof.stages.forecast.threads import in_threads
 
 Floats = NDArray[Any]
 

@@ -63,9 +63,7 @@ def fit_regimes(past: Hindcast, blend: Blend, source_ids: Sequence[str], *, skip
             continue
         usual = [name != _NEEDS_OBSERVATIONS or observations for name in past.names[: past.usual]]
         keep = np.array([*usual, *(_awake(name, missing, source_ids) for name in past.names[past.usual :])])
-        blended = within_limits(
-            np.stack([past.blended(blend, number, keep) for number in range(skip, len(past.states))]), past.variable
-        )
+        blended = within_limits(past.blended_all(blend, keep, skip=skip), past.variable)
         least = max(
             (width for (gone, seen), width in widths.items() if gone <= missing and seen >= observations), default=0.0
         )

@@ -11,6 +11,7 @@ from skyproof.science.quantile_functions import within_limits
 from skyproof.science.scores import crps_from_quantiles
 from skyproof.science.significance import Estimate, mean_with_interval, skill_with_interval
 from skyproof.science.spread_guard import stretch
+from skyproof.science.threads import in_threads
 from skyproof.stages.learn.calibrate_regimes import RegimeFit
 from skyproof.stages.learn.hindcast import Hindcast
 
@@ -27,8 +28,8 @@ def forecast_held_out(past: Hindcast, blend: Blend, full: RegimeFit, *, skip: in
         skip: first issue times left out, in which the blend had hardly learned.
     """
     variable = past.variable
-    made = [stretch(past.blended(blend, number), full.factors, LEVEL_ARRAY) for number in range(skip, len(past.states))]
-    limited = within_limits(np.stack(made), variable)
+    made = stretch(past.blended_all(blend, skip=skip), full.factors, LEVEL_ARRAY)
+    limited = within_limits(made, variable)
     return np.sort(limited, axis=-1).astype(np.float32)
 
 
@@ -46,7 +47,10 @@ def score_held_out(past: Hindcast, quantiles: NDArray[np.float32], *, skip: int)
     """
     observed = past.observed[skip:]
     own = _series(quantiles, observed)
-    single = {name: _series(past.experts[skip:, number], observed) for number, name in enumerate(past.names)}
+    series = in_threads(
+        lambda number: _series(past.experts[skip:, number], observed), len(past.names), cells=past.experts.size
+    )
+    single = dict(zip(past.names, series, strict=True))
     awake = {name: series for name, series in single.items() if np.isfinite(series).mean() >= 0.9}
     scores: Scores = {"crps": _told(mean_with_interval(own), digits=4)}
     if not awake:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from skyproof.domain.protocols import Blend
 from skyproof.domain.variables import Variable
 from skyproof.science.panel import heard
+from skyproof.science.threads import in_threads
 
 State = Mapping[str, NDArray[Any]]
 
@@ -40,6 +41,12 @@ class Hindcast:
             answers = answers.copy()
             answers[~keep] = np.nan
         return np.asarray(blend.combine(self.states[number], heard(answers, self.usual)[:, None])[0])
+
+    def blended_all(self, blend: Blend, keep: NDArray[np.bool_] | None = None, *, skip: int) -> NDArray[np.float32]:
+        """:meth:`blended` of all issue times but the first ``skip``: (issue, site, lead, level)."""
+        count = len(self.states) - skip
+        numbers = range(skip, len(self.states))
+        return np.stack(in_threads(lambda at: self.blended(blend, numbers[at], keep), count, cells=self.observed.size))
 
 
 def learn_blend(
