@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
-TIMEOUT_S = 30.0
+#: Longer than the server waits for a body that does not come.
+TIMEOUT_S = 90.0
 _NASTY = (
     "",
     " ",
@@ -118,7 +119,7 @@ class Report:
     def breach(self, what: str, request: bytes, answer: bytes) -> None:
         """Note something that must not be."""
         if len(self.wrong) < 50:
-            self.wrong.append(f"{what}\n  sent {request[:600]!r}\n  got {answer[:600]!r}")
+            self.wrong.append(f"{what}\n  sent {request[:300]!r} ... {request[-300:]!r}\n  got {answer[:600]!r}")
         self.statuses["breaches"] += 1
 
 
@@ -395,6 +396,11 @@ class Hostile:
             report.statuses["closed"] += 1
             if not may_close and b"Content-Length: 9999" not in request and b"Transfer-Encoding" not in request:
                 report.breach("closed without an answer", request, answer)
+            return
+        while answer.startswith(b"HTTP/1.1 100 "):
+            answer = answer.partition(b"\r\n\r\n")[2]
+        if not answer:
+            report.statuses["closed"] += 1
             return
         head = answer.partition(b"\r\n\r\n")[0]
         found = re.match(rb"HTTP/1\.1 (\d{3}) ", head)

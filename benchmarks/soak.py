@@ -47,6 +47,8 @@ CONNECTIONS = 32
 _AFTERMATH_S = 3.0
 _STALE_S = 10.0
 _CALIBRATING_S = 10.0
+#: Caches of a worker are full after so many runs; only then is its memory judged.
+_WARM_RUNS = 100
 
 
 @dataclass
@@ -183,7 +185,7 @@ async def trouble(soak: Soak, serving: Serving, seconds: float, rate: float, *, 
     """The load with everything else going on."""
     chance = soak.chance
     tasks = [
-        asyncio.create_task(every(5, 9, chance, soak.publish)),
+        asyncio.create_task(every(1.5, 3, chance, soak.publish)),
         asyncio.create_task(every(10, 30, chance, lambda: soak.kill(serving, spared=spared))),
         asyncio.create_task(every(20, 60, chance, lambda: soak.lock(chance.uniform(2, 8)))),
         asyncio.create_task(every(5, 5, chance, lambda: soak.look_at_memory(serving))),
@@ -245,7 +247,7 @@ def main() -> int:
     parser.add_argument(
         "--share", type=float, default=0.7, help="of the requests a second that were answered without trouble"
     )
-    parser.add_argument("--sites", type=int, default=100)
+    parser.add_argument("--sites", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--most-slope", type=float, default=1.0, help="MiB a minute that a worker may grow in the last part"
@@ -272,10 +274,15 @@ def run(folder: Path, options: argparse.Namespace) -> int:
         answers = calm + asyncio.run(trouble(soak, serving, 0.5 * seconds, rate, spared=None))
         # Who is there now stays to the end: memory is told from a worker that lives long.
         elder = serving.workers()[0]
-        middle = time.monotonic()
+        middle, met = time.monotonic(), len(soak.events.runs)
         answers += asyncio.run(trouble(soak, serving, 0.5 * seconds, rate, spared=elder))
         exit_code = serving.end()
-        samples = [each for each in soak.events.memory.get(elder, []) if each[0] > middle + 0.15 * seconds]
+        warm = [at for at, _ in soak.events.runs[met + _WARM_RUNS :]]
+        samples = [
+            each
+            for each in soak.events.memory.get(elder, [])
+            if warm and each[0] > max(warm[0], middle + 0.15 * seconds)
+        ]
         missing, unseen = missing_receipts(soak.archive, answers)
         findings = [
             finding for finding in check_archive(soak.archive, minimum_free_bytes=0) if finding.severity != "info"

@@ -6,8 +6,11 @@ the writer. Writers take the write lock at the start (``BEGIN IMMEDIATE``), so t
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +90,12 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self.engine: Engine
         if self.is_sqlite:
-            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            file = Path(str(parsed.database)).absolute()
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(OSError):  # connecting says what is wrong
+                file.touch()
             self.engine = sa.create_engine(
-                parsed, pool_timeout=waits_s, connect_args={"timeout": waits_s, "check_same_thread": False}, **_POOL
+                parsed, pool_timeout=waits_s, creator=partial(_connect_sqlite, file, waits_s), **_POOL
             )
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -245,6 +251,11 @@ def raw_cursor(connection: Connection) -> Any:
 def rows_as_dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:
     """Result rows as plain dicts, ready for a record's constructor."""
     return [dict(row._mapping) for row in rows]
+
+
+def _connect_sqlite(file: Path, waits_s: float) -> sqlite3.Connection:
+    # A file that was moved away is not begun anew, empty.
+    return sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=waits_s, check_same_thread=False)
 
 
 def _prepare_sqlite(driver_connection: Any, _record: Any) -> None:

@@ -6,10 +6,12 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from skyproof.archive.archive import Archive
+from skyproof.archive.archive import DATABASE_FILE, Archive
 from skyproof.domain.errors import StoreUnavailableError
 from tests.away import door_to, sqlite_lock
 from tests.surfaces.api.served import LIFETIME, NOW, Caller, MovableClock, Served, calling, fill
@@ -33,10 +35,15 @@ class Outage:
 
     def wait_until_back(self) -> None:
         """Until the server has noticed, and has written what waited."""
-        ends = time.monotonic() + SOON_S
-        while self.archive.is_away or self.archive.journal.files():
-            assert time.monotonic() < ends, "the server did not notice that its database is back"
-            time.sleep(0.02)
+        wait_until_back(self.archive)
+
+
+def wait_until_back(archive: Archive) -> None:
+    """The same of an archive."""
+    ends = time.monotonic() + SOON_S
+    while archive.is_away or archive.journal.files():
+        assert time.monotonic() < ends, "the server did not notice that its database is back"
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -174,3 +181,41 @@ def test_a_receipt_that_fails_on_the_hot_path_counts_once(served: Served, monkey
             left.append(ask.forecast(ASKED).headers["ratelimit"])
     remaining = [int(each.split("r=")[1].split(";")[0]) for each in left]
     assert remaining == [remaining[0], remaining[0] - 1, remaining[0] - 2]
+
+
+def test_with_its_disk_full_receipts_wait_until_there_is_space(sqlite_archive: Archive) -> None:
+    served, is_full = fill(sqlite_archive), False
+
+    def limit(connection: Any, *_: object) -> None:
+        # No larger than it is: what an insert needs beyond that is refused as if the disk were full.
+        connection.execute(f"PRAGMA max_page_count = {1 if is_full else 1 << 30}").close()
+
+    with Archive.open(sqlite_archive.home, patience_s=PATIENCE_S) as opened:
+        sa.event.listen(opened.engine, "checkout", limit)
+        with calling(opened, served.tokens) as ask:
+            assert ask.forecast(ASKED).status_code == 200
+            is_full = True
+            answers = [ask.forecast(ASKED | {"quantiles": f"0.{number}"}) for number in range(10, 90)]
+            assert {answer.status_code for answer in answers} == {200}
+            assert opened.journal.count() > 0
+            is_full = False
+            wait_until_back(opened)
+    assert sqlite_archive.deliveries.count() == 81
+
+
+def test_a_database_file_that_was_moved_away_is_not_begun_anew(sqlite_archive: Archive) -> None:
+    served = fill(sqlite_archive)
+    file = sqlite_archive.home / DATABASE_FILE
+    with Archive.open(sqlite_archive.home, patience_s=PATIENCE_S) as opened:
+        with calling(opened, served.tokens) as ask:
+            first = ask.forecast(ASKED)
+            for each in (sqlite_archive, opened):
+                each.engine.dispose()
+            away = file.rename(file.with_name("elsewhere"))
+            during = ask.forecast(ASKED)
+            assert not file.exists()
+            away.rename(file)
+            wait_until_back(opened)
+            assert ask.forecast(ASKED).content == first.content
+        assert warnings(during)[-1:] == ["database_away"]
+    assert sqlite_archive.deliveries.count() == 3
