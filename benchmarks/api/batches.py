@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import http.client
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from statistics import median
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -15,7 +16,8 @@ from benchmarks.api.load import Pids, processor_seconds
 from benchmarks.api.served import VARIABLES
 
 SITES, LEADS = 1000, 120
-_REPEATS = 15
+#: Clients at once, questions, and how often each is asked again.
+_CLIENTS, _QUESTIONS, _TIMES = 2, 8, 20
 #: Decoded values: sites x variables x leads doubles.
 _MEGABYTES = SITES * len(VARIABLES) * LEADS * 8 / 1e6
 
@@ -34,29 +36,34 @@ class Batches:
         """What was measured."""
         return (
             f"{SITES:,} sites x {len(VARIABLES)} variables x {LEADS} leads as Arrow ({self.body_bytes / 1e6:.1f} MB), from the "
-            f"question to numpy arrays in the client: {self.first_mb_s:,.0f} MB/s of values where nobody asked before "
+            f"question to numpy arrays in {_CLIENTS} clients: {self.first_mb_s:,.0f} MB/s of values where nobody asked before "
             f"({self.first_processor_ms:.1f} ms of the server's processor time), {self.again_mb_s:,.0f} MB/s where somebody "
             f"did ({self.again_processor_ms:.1f} ms)."
         )
 
 
 def measure_batches(base: str, token: str, pids: Pids) -> Batches:
-    """Ask for batches one after the other on one connection, each question first once, then again."""
-    connection = http.client.HTTPConnection(urlsplit(base).netloc)
-    taken: dict[bool, list[float]] = {True: [], False: []}
-    used: dict[bool, list[float]] = {True: [], False: []}
-    size = 0
-    for shift in range(_REPEATS + 1):
-        for is_first in (True, False):
-            before, start = processor_seconds(pids()), time.perf_counter()
-            size = _ask(connection, token, shift)
-            elapsed, spent = time.perf_counter() - start, processor_seconds(pids()) - before
-            if shift:  # the first question of all makes the server read the run
-                taken[is_first].append(elapsed)
-                used[is_first].append(spent)
-    connection.close()
-    first, again = (_MEGABYTES / median(taken[which]) for which in (True, False))
-    return Batches(first, again, median(used[True]) * 1e3, median(used[False]) * 1e3, size)
+    """Ask each question once, then again and again; a client asks one question after the other on one connection."""
+    netloc = urlsplit(base).netloc
+
+    def ask_all(shifts: Iterable[int]) -> int:
+        connection = http.client.HTTPConnection(netloc)
+        sizes = [_ask(connection, token, shift) for shift in shifts]
+        connection.close()
+        return sizes[-1]
+
+    def measure(shifts: list[int]) -> tuple[float, float, int]:
+        before, start = processor_seconds(pids()), time.perf_counter()
+        (size, *_) = clients.map(ask_all, [shifts[number::_CLIENTS] for number in range(_CLIENTS)])
+        elapsed, spent = time.perf_counter() - start, processor_seconds(pids()) - before
+        return _MEGABYTES * len(shifts) / elapsed, spent / len(shifts) * 1e3, size
+
+    with ThreadPoolExecutor(_CLIENTS) as clients:
+        ask_all([0])  # the first question of all makes the server read the run
+        questions = list(range(1, _QUESTIONS + 1))
+        first, first_ms, size = measure(questions)
+        again, again_ms, _ = measure(questions * _TIMES)
+    return Batches(first, again, first_ms, again_ms, size)
 
 
 def _ask(connection: http.client.HTTPConnection, token: str, shift: int) -> int:

@@ -152,8 +152,8 @@ class RunReader:
             ) from error
         self._index = {site_id: index for index, site_id in enumerate(self.site_ids)}
 
-    def site(self, site_id: str) -> SiteSeries:
-        """Everything about one site.
+    def site(self, site_id: str, *, quantiles_too: bool = True) -> SiteSeries:
+        """Everything about one site; its quantiles are not read, and of no level, unless ``quantiles_too``.
 
         Raises:
             UnknownNameError: the run has no such site.
@@ -164,11 +164,12 @@ class RunReader:
                 f"site {site_id[:64]!r} is not in this run", hint="it is in runs made after it was added"
             )
         leads, count = len(self.lead_hours), len(self.variables)
-        quantiles = np.empty((count, leads, len(LEVELS)))
+        quantiles = np.empty((count, leads, len(LEVELS) if quantiles_too else 0))
         mean = np.empty((count, leads))
         reasons = np.empty((count, leads), dtype=np.uint8)
         for variable, scale in enumerate(self._scales):
-            _unpack_exactly(self._quantiles[variable][index], scale, quantiles[variable])
+            if quantiles_too:
+                _unpack_exactly(self._quantiles[variable][index], scale, quantiles[variable])
             _unpack_exactly(self._mean[variable][index], scale, mean[variable])
             reasons[variable] = self._reasons[variable][index]
         return SiteSeries(mean, quantiles, reasons)

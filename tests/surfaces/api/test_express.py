@@ -14,14 +14,17 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from pyarrow import ipc
 
 from skyproof.archive.archive import Archive
 from skyproof.archive.deliveries import ReceiptWriter
 from skyproof.domain.errors import StoreUnavailableError
 from skyproof.domain.sites import Site
-from skyproof.surfaces.api.forecast_routes import ForecastRoutes
+from skyproof.stages.deliver.requests import parse_request
+from skyproof.surfaces.api.forecast_routes import ForecastRoutes, Parsed
 from skyproof.surfaces.api.lifecycle import Deprecation
 from tests.surfaces.api.served import (
+    LEADS,
     LIFETIME,
     NOW,
     SECOND_INIT,
@@ -277,3 +280,25 @@ def test_the_ordinary_way_is_taken_for_what_was_never_asked(served, warm, monkey
     monkeypatch.setattr(ForecastRoutes, "_parse", lambda self, request: asked.append(1) or parse(self, request))
     assert warm.forecast(ASKED | {"quantiles": "0.37"}).status_code == 200
     assert len(asked) == 1
+
+
+def test_what_is_remembered_of_requests_is_bounded_in_bytes():
+    asked, parsed = parse_request([("site", "zurich"), ("hourly", "temperature_2m")]), Parsed(most_bytes=100)
+    for name in (b"a", b"b", b"c"):
+        parsed.keep(name * 40, asked)
+    assert [parsed.get(name * 40) for name in (b"a", b"b", b"c")] == [None, asked, asked]
+    parsed.keep(b"d" * 101, asked)
+    assert [parsed.get(name) for name in (b"b" * 40, b"c" * 40, b"d" * 101)] == [None] * 3
+
+
+def test_many_places_are_answered_from_memory_too(served, warm, monkeypatch):
+    places = {"latitude": ",".join(f"47.{k:03d}" for k in range(40)), "longitude": ",".join(["8.0"] * 40)}
+    many = {**places, "hourly": "temperature_2m", "format": "arrow"}
+    first = warm("/v1/forecast", many)
+    only_express(monkeypatch)
+    again = warm("/v1/forecast", many)
+    assert again.content == first.content
+    table = ipc.open_stream(again.content).read_all()
+    assert table["location_id"].num_chunks == 1
+    assert table["location_id"].to_pylist()[:: len(LEADS)] == list(range(40))
+    assert set(table["site"].to_pylist()) == {"acme-roof"}

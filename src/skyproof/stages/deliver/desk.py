@@ -38,9 +38,33 @@ from skyproof.stages.deliver.time_axis import TimeAxis, make_axis
 FEW_PLACES = 16
 _MOST_VIEWS = 32
 _MOST_PLANS = 1024
-_MOST_QUESTIONS = 8192
+#: Of all questions remembered about one customer's sites.
+_MOST_ASKED_PLACES = 65_536
 #: Sites change rarely, and to read thousands of them takes a tenth of a second: they are known for so many refreshes.
 _SITES_FOR = 5
+
+
+class _Questions:
+    """Questions about the newest run, by canonical request and the run's id."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], Question] = {}
+        self._places = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, canonical: str, run_id: str) -> Question | None:
+        """The question, if it was asked."""
+        return self._known.get((canonical, run_id))
+
+    def keep(self, question: Question) -> None:
+        """Remember a question."""
+        self._places += len(question.places)
+        if self._places > _MOST_ASKED_PLACES:
+            self._known.clear()
+            self._places = len(question.places)
+        self._known[question.request.canonical, question.newest_run_id] = question
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +74,7 @@ class _Sites:
     told: float
     listed: tuple[Site, ...]
     index: SiteIndex
-    questions: dict[tuple[str, str], Question]
+    questions: _Questions
 
 
 class Desk:
@@ -117,7 +141,7 @@ class Desk:
         if self._archive.is_away:
             # Other bytes, hence another name, and nothing to remember: what was known is right, and may not be the newest.
             view, is_usual = self._warned(view), False
-        if is_usual and (known := sites.questions.get((request.canonical, newest.run_id))):
+        if is_usual and (known := sites.questions.get(request.canonical, newest.run_id)):
             return known
         places = tuple(
             sites.index.by_id(place.site_id)
@@ -128,10 +152,8 @@ class Desk:
         self._plan(view, request)
         name = _name(customer_id, request, view, places)
         question = Question(name, customer_id, request, view, newest.run_id, places)
-        if is_usual and len(places) <= FEW_PLACES:
-            if len(sites.questions) >= _MOST_QUESTIONS:
-                sites.questions.clear()
-            sites.questions[request.canonical, newest.run_id] = question
+        if is_usual:
+            sites.questions.keep(question)
         return question
 
     def answer(self, question: Question) -> Answer:
@@ -158,7 +180,7 @@ class Desk:
             self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(sites.told, _SITES_FOR))
         ):
             return None
-        return sites.questions.get((request.canonical, run_id))
+        return sites.questions.get(request.canonical, run_id)
 
     def held(self, question: Question) -> Answer | None:
         """What :meth:`answer` would say, if that is rendered."""
@@ -277,7 +299,7 @@ class Desk:
         if known is not None and known.listed == sites:
             known = replace(known, told=ticks)
         else:
-            known = _Sites(ticks, sites, _index(sites, view), {})
+            known = _Sites(ticks, sites, _index(sites, view), _Questions())
         with self._lock:
             if len(self._indexes) > 4 * _MOST_VIEWS:
                 self._indexes.clear()

@@ -99,7 +99,9 @@ def render(question: Question, plan: Plan, axis_of: Callable[[str], TimeAxis], d
 
 def _blocks(question: Question, plan: Plan, site_id: str, axis: TimeAxis, drawn: _Drawn | None) -> tuple[Block, ...]:
     view = question.view
-    series = view.reader.site(site_id)
+    # Nine tenths of what a run holds are quantiles.
+    only_means = plan.daily is None and plan.hourly is not None and not (plan.hourly.levels or plan.hourly.thresholds)
+    series = view.reader.site(site_id, quantiles_too=not only_means)
     statistics, shown = (None, None) if drawn is None else drawn.of(site_id)
     blocks = []
     if plan.hourly is not None:

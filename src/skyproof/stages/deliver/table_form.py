@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -22,21 +21,18 @@ _INSTANT = pa.timestamp("s", tz="UTC")
 
 
 def render_arrow(content: Content) -> bytes:
-    """The table as an Arrow IPC stream, a record batch for each place."""
-    sink = io.BytesIO()
-    schema = _schema(content)
-    with ipc.new_stream(sink, schema) as writer:
-        for arrays in _rows(content):
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
-    return sink.getvalue()
+    """The table as an Arrow IPC stream of one record batch: a reader then has every column without a copy."""
+    sink = pa.BufferOutputStream()
+    batch = _batch(content)
+    with ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def render_parquet(content: Content) -> bytes:
     """The table as a Parquet file."""
     sink = io.BytesIO()
-    schema = _schema(content)
-    batches = [pa.record_batch(arrays, schema=schema) for arrays in _rows(content)]
-    parquet.write_table(pa.Table.from_batches(batches, schema), sink, compression="zstd")
+    parquet.write_table(pa.Table.from_batches([_batch(content)]), sink, compression="zstd")
     return sink.getvalue()
 
 
@@ -97,23 +93,28 @@ def _origin(content: Content) -> dict[str, Any]:
     }
 
 
-def _rows(content: Content) -> Iterator[list[pa.Array]]:
-    init_seconds = int(content.view.run.init_time.timestamp())
-    for number, answer in enumerate(content.places):
-        (block,) = answer.blocks
-        count = len(block.seconds)
-        found = answer.found
-        arrays = [
-            pa.array(np.full(count, number, dtype=np.int32)),
-            pa.array([found.site.site_id] * count, pa.string()),
-            pa.array(np.full(count, found.latitude)),
-            pa.array(np.full(count, found.longitude)),
-        ]
-        if block.ends is None:
-            leads = ((block.seconds - init_seconds) // 3600).astype(np.int32)
-            arrays += [pa.array(block.seconds, _INSTANT), pa.array(leads)]
-        else:
-            offset = block.seconds + 12 * 3600 + answer.axis.utc_offset_seconds  # its noon is in the day in any zone
-            days = pa.array((offset // 86400).astype(np.int32), pa.date32())
-            arrays += [days, pa.array(block.seconds, _INSTANT), pa.array(block.ends, _INSTANT)]
-        yield arrays + [pa.array(values, from_pandas=True) for values in block.columns.values]
+def _batch(content: Content) -> pa.RecordBatch:
+    """All rows, a place after the other."""
+    blocks = [block for answer in content.places for block in answer.blocks]
+    found = [answer.found for answer in content.places]
+    rows = np.repeat(np.arange(len(blocks), dtype=np.int32), [len(block.seconds) for block in blocks])
+    seconds = np.concatenate([block.seconds for block in blocks])
+    arrays = [
+        pa.array(rows),
+        pa.array([place.site.site_id for place in found], pa.string()).take(pa.array(rows)),
+        pa.array(np.array([place.latitude for place in found], dtype=np.float64)[rows]),
+        pa.array(np.array([place.longitude for place in found], dtype=np.float64)[rows]),
+    ]
+    ends = [block.ends for block in blocks if block.ends is not None]
+    if ends:
+        offsets = np.array([answer.axis.utc_offset_seconds for answer in content.places], dtype=np.int64)
+        noons = seconds + 12 * 3600 + offsets[rows]  # a day's noon is in the day in any zone
+        days = pa.array((noons // 86400).astype(np.int32), pa.date32())
+        arrays += [days, pa.array(seconds, _INSTANT), pa.array(np.concatenate(ends), _INSTANT)]
+    else:
+        init_seconds = int(content.view.run.init_time.timestamp())
+        arrays += [pa.array(seconds, _INSTANT), pa.array(((seconds - init_seconds) // 3600).astype(np.int32))]
+    values = np.concatenate([block.columns.values for block in blocks], axis=1)
+    return pa.record_batch(
+        [*arrays, *(pa.array(column, from_pandas=True) for column in values)], schema=_schema(content)
+    )

@@ -4,7 +4,6 @@ Annotations are evaluated at once here: FastAPI has to see the dependencies, whi
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
@@ -119,7 +118,7 @@ def create_app(
     authenticator = Authenticator(
         archive, clock, meter, gate=gate, remember_s=remember_keys_s, outlive_s=keys_outlive_s
     )
-    forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer, OrderedDict())
+    forecasts = ForecastRoutes(archive, clock, desk, authenticator, writer)
     # Known to the router for its other methods; a GET goes past it, because the framework's layers cost more than the answer.
     app.router.routes.insert(0, Route(PATH, forecasts.forecast, methods=["GET"], include_in_schema=False))
     _add_delivered(app, forecasts, authenticator)

@@ -100,8 +100,8 @@ class ExpressProtocol(BoundedProtocol):
         parts = [STATUS_LINE[known.status]]
         for name, value in (*self.server_state.default_headers, *known.headers, *common):
             parts += (name, b": ", value, b"\r\n")
-        parts += (b"\r\n" if pending.keep_alive else b"connection: close\r\n\r\n", known.body)
-        self.transport.write(b"".join(parts))
+        parts.append(b"\r\n" if pending.keep_alive else b"connection: close\r\n\r\n")
+        self.transport.writelines((b"".join(parts), known.body))
         if not pending.keep_alive:
             self.transport.close()
         self.on_response_complete()

@@ -31,14 +31,34 @@ from skyproof.stages.deliver.requests import Fault, ForecastRequest, check_reque
 from skyproof.surfaces.api.authentication import Authenticator
 from skyproof.surfaces.api.problems import error_problem, faults_problem
 
-_REMEMBERED_REQUESTS = 8192
-_LONGEST_REMEMBERED = 2000
+#: Bytes of queries; what is remembered of a thousand places takes some thirty times those of its query.
+_REMEMBERED_BYTES = 2 << 20
 _DRAWN_AT_ONCE = 2
 _UNCHANGING = "private, max-age=31536000, immutable"
 _REVALIDATE = "private, max-age=60"
 #: A forecast never changes; what is found wrong about it later stands there.
 _RELATED = '</v1/corrigenda>; rel="related"'
 _VARY = "Authorization, X-API-Key"
+
+
+class Parsed:
+    """Requests met before, by their query."""
+
+    def __init__(self, most_bytes: int = _REMEMBERED_BYTES) -> None:
+        self._kept: OrderedDict[bytes, ForecastRequest] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._held_bytes = 0
+
+    def get(self, query: bytes) -> ForecastRequest | None:
+        """The request, if it was met."""
+        return self._kept.get(query)
+
+    def keep(self, query: bytes, asked: ForecastRequest) -> None:
+        """Remember a request, in place of the oldest ones."""
+        self._kept[query] = asked
+        self._held_bytes += len(query)
+        while self._held_bytes > self._most_bytes:
+            self._held_bytes -= len(self._kept.popitem(last=False)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +70,7 @@ class ForecastRoutes:
     desk: Desk
     authenticator: Authenticator
     writer: ReceiptWriter
-    parsed: OrderedDict[bytes, ForecastRequest]
+    parsed: Parsed = field(default_factory=Parsed)
     #: Scenarios take memory and a processor: few are drawn at a time, the others wait in line and hold no thread.
     drawing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_DRAWN_AT_ONCE))
 
@@ -131,10 +151,7 @@ class ForecastRoutes:
             if not isinstance(outcome, ForecastRequest):
                 return outcome
             asked = outcome
-            if len(query) <= _LONGEST_REMEMBERED:
-                self.parsed[query] = asked
-                if len(self.parsed) > _REMEMBERED_REQUESTS:
-                    self.parsed.popitem(last=False)
+            self.parsed.keep(query, asked)
         return asked
 
 
