@@ -21,12 +21,15 @@ class Door:
         self._target = (host, port)
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
+        self._thawed = threading.Event()
+        self._thawed.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._start()
 
     def shut(self) -> None:
         """Cut every connection; new ones are refused."""
+        self._thawed.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()  # no connection comes any more
@@ -39,6 +42,14 @@ class Door:
         for each in self._sockets:
             each.close()
         self._sockets, self._threads = set(), []
+
+    def freeze(self) -> None:
+        """Carry nothing any more, and cut nothing: who waits for an answer waits for good."""
+        self._thawed.clear()
+
+    def thaw(self) -> None:
+        """Carry on."""
+        self._thawed.set()
 
     def open(self) -> None:
         """Let everyone in again."""
@@ -67,6 +78,7 @@ class Door:
     def _carry(self, one: socket.socket, other: socket.socket) -> None:
         with suppress(OSError):
             while data := one.recv(65536):
+                self._thawed.wait()
                 other.sendall(data)
         for each in (one, other):
             with suppress(OSError):

@@ -32,6 +32,8 @@ _AWAY_CODES = frozenset((5, 6, 8, 10, 13, 14, 15))
 #: The same as classes of PostgreSQL's states: connection, resources, locked, shut down, system.
 _AWAY_STATES = frozenset(("08", "53", "55", "57", "58"))
 _LOCKED_ROW = "55P03"
+#: A statement may take so many times as long as anyone waits for a lock.
+_ANSWERS_WITHIN = 2.5
 # A server's thread pool may hold forty threads, each asking for a connection.
 _POOL: dict[str, int] = {"pool_size": 8, "max_overflow": 40}
 _PRAGMAS = (
@@ -109,6 +111,7 @@ class Database:
                 parsed, pool_pre_ping=True, pool_timeout=waits_s, connect_args=connecting, **_POOL
             )
             if patience_s is not None:
+                sa.event.listen(self.engine, "do_connect", partial(_connect_postgres, _ANSWERS_WITHIN * waits_s))
                 sa.event.listen(self.engine, "connect", lambda driver, _: _limit_locks(driver, waits_s))
         self.shown_url = _without_password(parsed)
         driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
@@ -256,6 +259,14 @@ def rows_as_dicts(rows: Sequence[Any]) -> list[dict[str, Any]]:
 def _connect_sqlite(file: Path, waits_s: float) -> sqlite3.Connection:
     # A file that was moved away is not begun anew, empty.
     return sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=waits_s, check_same_thread=False)
+
+
+def _connect_postgres(within_s: float, _dialect: Any, _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
+    from skyproof.archive.postgres import ImpatientConnection  # noqa: PLC0415 its driver is loaded where it is used
+
+    connection = ImpatientConnection.connect(*arguments, **named)
+    connection.within_s = within_s
+    return connection
 
 
 def _prepare_sqlite(driver_connection: Any, _record: Any) -> None:

@@ -219,3 +219,24 @@ def test_a_database_file_that_was_moved_away_is_not_begun_anew(sqlite_archive: A
             assert ask.forecast(ASKED).content == first.content
         assert warnings(during)[-1:] == ["database_away"]
     assert sqlite_archive.deliveries.count() == 3
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_database_that_neither_answers_nor_refuses_is_away_too(archive: Archive, database_url: str) -> None:
+    served = fill(archive)
+    with (
+        door_to(database_url) as (door, url),
+        Archive.open(archive.home, database_url=url, patience_s=PATIENCE_S) as opened,
+        calling(opened, served.tokens) as ask,
+    ):
+        first = ask.forecast(ASKED)
+        door.freeze()
+        during = [ask.forecast(ASKED) for _ in range(3)]
+        check_problem(ask("/v1/sites"), 503, "database_away")
+        door.thaw()
+        wait_until_back(opened)
+        after = ask.forecast(ASKED)
+    assert [answer.status_code for answer in during] == [200] * 3
+    assert all("database_away" in warnings(answer) for answer in during)
+    assert after.content == first.content
+    assert archive.deliveries.count() == 5
