@@ -49,6 +49,7 @@ _STALE_S = 10.0
 _CALIBRATING_S = 10.0
 #: Caches of a worker are full after so many runs; only then is its memory judged.
 _WARM_RUNS = 100
+_JUDGED_S = 300.0
 
 
 @dataclass
@@ -289,7 +290,8 @@ def run(folder: Path, options: argparse.Namespace) -> int:
         ]
         queued = log.read_text().count("that waited for the database")
     wrong = judge(soak, answers)
-    grows = slope(samples) if len(samples) > 2 else float("nan")
+    is_long = len(samples) > 2 and samples[-1][0] - samples[0][0] >= _JUDGED_S
+    grows = slope(samples) if is_long else float("nan")
     wrong |= {
         "answers without a receipt": missing,
         "findings of the doctor": len(findings),
@@ -325,7 +327,7 @@ def tell(soak: Soak, answers: list[Answer], wrong: dict[str, int], memory, *, un
         "times that queued receipts were brought in": queued,
         "receipts of answers that a kill kept back": unseen,
         "memory of the oldest worker": f"{samples[-1][1]:.0f} MiB, {grows:+.2f} MiB/min"
-        if samples
+        if not np.isnan(grows)
         else "too short to say",
     }
     print("\n| what | |\n|---|---|")

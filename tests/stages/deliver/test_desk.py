@@ -321,6 +321,26 @@ def test_while_one_caller_refreshes_the_others_go_on_with_what_they_may_know(ser
         assert waiting.result().run == served.first
 
 
+def test_nobody_goes_on_with_what_was_known_long_ago(sqlite_archive: Archive):
+    served, ticks = fill(sqlite_archive), [0.0]
+    request = parse_request([("site", "zurich"), ("hourly", "temperature_2m")])
+    desk = Desk(served.archive, refresh_s=1.0, ticks=lambda: ticks[0])
+    assert ask(served, desk=desk).run == served.second
+    newest = served.archive.runs.publish(draft(5, SECOND_INIT + timedelta(hours=1), "rel_bbbbbbbbbbbbbbbb"))
+    later = SECOND_INIT + timedelta(hours=9)
+    with ThreadPoolExecutor(2) as pool:
+        with desk._refreshing:
+            ticks[0] = 2.0
+            assert desk.is_quick("acme", request)
+            assert ask(served, desk=desk, now=later).run == served.second
+            ticks[0] = 60.0  # idle for a minute, then many at once
+            assert not desk.is_quick("acme", request)
+            assert desk.recall("acme", request, now=later) is None
+            waiting = [pool.submit(ask, served, desk=desk, now=later) for _ in range(2)]
+            assert not wait(waiting, timeout=0.2).done
+        assert [each.result().run.run_id for each in waiting] == [newest.run_id] * 2
+
+
 def test_only_what_is_at_hand_is_quick(served):
     desk = Desk(served.archive)
     request = parse_request([("site", "zurich"), ("hourly", "temperature_2m")])

@@ -3,7 +3,7 @@
 An answer is a pure function of run, canonical request, site metadata, customer and renderer version; ``forecast_id`` is
 their digest. Hence the same question to the same run is the same id and the same bytes, and a rendered body may be
 kept, or made again, at will. What the desk knows of the newest run is at most ``refresh_s`` seconds old, what it knows of the
-sites five times that, and as much older as one caller takes to ask again. While the database is away the desk answers from what
+sites five times that, and three seconds older while one caller asks again. While the database is away the desk answers from what
 it knows, and says so in every answer.
 """
 
@@ -42,6 +42,9 @@ _MOST_PLANS = 1024
 _MOST_ASKED_PLACES = 65_536
 #: Sites change rarely, and to read thousands of them takes a tenth of a second: they are known for so many refreshes.
 _SITES_FOR = 5
+#: While one caller refreshes the others go on with what is older by so many seconds at most: a process that nobody asked for an
+#: hour must not give what was known then.
+_GRACE_S = 3.0
 
 
 class _Questions:
@@ -124,7 +127,7 @@ class Desk:
         index = self._indexes.get((customer_id, newest[1].run_id))
         if index is None:
             return False
-        return self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(index.told, _SITES_FOR))
+        return self._may_go_on(newest[0], index.told)
 
     def ask(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Question:
         """Find run and sites, and so the name of the answer; renders nothing.
@@ -176,9 +179,7 @@ class Desk:
             return None
         run_id = newest[1].run_id
         sites = self._indexes.get((customer_id, run_id))
-        if sites is None or not (
-            self._refreshing.locked() or (self._is_fresh(newest[0]) and self._is_fresh(sites.told, _SITES_FOR))
-        ):
+        if sites is None or not self._may_go_on(newest[0], sites.told):
             return None
         return sites.questions.get(request.canonical, run_id)
 
@@ -260,8 +261,10 @@ class Desk:
         # A clock set back must not show a run that is not yet published then.
         if known is not None and self._is_fresh(known[0]) and known[1].published_at <= now:
             return known[1]
-        with self._refresh(needed=known is None or known[1].published_at > now) as mine:
-            if mine:
+        with self._refresh(needed=known is None or known[1].published_at > now or self._is_old(known[0])) as mine:
+            if mine and self._newest is not known:  # somebody else did while this one waited
+                known = self._newest
+            elif mine:
                 ticks = self._ticks()
                 with self._getting_by(known is not None and known[1].published_at <= now):
                     known = self._newest = (ticks, self._archive.runs.newest(as_of=now))
@@ -286,7 +289,7 @@ class Desk:
         known = self._indexes.get(key)
         if known is not None and self._is_fresh(known.told, _SITES_FOR):
             return known
-        with self._refresh(needed=known is None) as mine:
+        with self._refresh(needed=known is None or self._is_old(known.told, _SITES_FOR)) as mine:
             if mine:
                 with self._getting_by(known is not None):
                     known = self._read_sites(key, view, known)
@@ -332,6 +335,16 @@ class Desk:
         finally:
             if mine:
                 self._refreshing.release()
+
+    def _may_go_on(self, newest_told: float, sites_told: float) -> bool:
+        """Whether what is known will do: it is fresh, or somebody is refreshing it and it is not old."""
+        if self._is_fresh(newest_told) and self._is_fresh(sites_told, _SITES_FOR):
+            return True
+        is_old = self._is_old(newest_told) or self._is_old(sites_told, _SITES_FOR)
+        return self._refreshing.locked() and not is_old
+
+    def _is_old(self, told: float, times: int = 1) -> bool:
+        return self._ticks() - told >= times * self._refresh_s + _GRACE_S
 
     def _is_fresh(self, told: float, times: int = 1) -> bool:
         return self._ticks() - told < times * self._refresh_s
