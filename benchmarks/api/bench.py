@@ -56,6 +56,8 @@ _SERIES = ",".join(
 #: A place in the grid's first row, between 8.0 and 8.9 degrees east.
 _PLACE = "POINT(8.{}%2040)"
 _CONNECTIONS, _PEER_CONNECTIONS = 64, 8
+#: Of the open loop: fewer than one customer may have under way.
+_OPEN_CONNECTIONS = 120
 
 
 @dataclass
@@ -145,7 +147,7 @@ def measure_ours(bench: Bench, home: Path, database_url: str | None, token: str,
         # Long enough that every process has met every site.
         known = bench.add("forecast, a random site", workers, random_site, pids, warm_s=6, body_bytes=size)
         rate = known.per_s / 2
-        at_half = at_rate(random_site, pids, per_s=rate, seconds=2 * bench.seconds, connections=256)
+        at_half = at_rate(random_site, pids, per_s=rate, seconds=2 * bench.seconds, connections=_OPEN_CONNECTIONS)
         bench.keep(Row("the same at half that rate", workers, at_half, size))
         bench.add("forecast, the same site", workers, one, pids, body_bytes=size)
         held = Asking(base, site, 1, (key, f"If-None-Match: {tag}"))

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from archive_samples import at, make_receipt
 
-from skyproof.archive import deliveries
+from skyproof.archive import database, deliveries
 from skyproof.archive.archive import Archive
 from skyproof.domain.errors import IntegrityError, StoreUnavailableError, UnknownNameError
 
@@ -180,3 +180,22 @@ def test_a_damaged_body_is_never_given_out(archive: Archive) -> None:
         archive.deliveries.body("fc_00000001", customer_id="acme")
     with pytest.raises(IntegrityError, match="damaged"):
         deliveries.unpack_body("fc_00000002", "", b"nothing compressed")
+
+
+@pytest.mark.parametrize("looks", [1, 100], ids=["waits as others do", "looks often"])
+def test_receipts_are_written_when_another_process_lets_go_of_the_database(
+    sqlite_archive: Archive, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    monkeypatch.setattr(database, "_LOOKS", looks)
+    with sqlite_archive.deliveries.start_writer() as writer:
+        writer.record(make_receipt(1), b"body").result(SECONDS)
+        with sqlite_archive.engine.connect().execution_options(writes=True) as other:
+            with other.begin():
+                waiting = writer.record(make_receipt(2, forecast_id="fc_00000001"), b"body")
+                with pytest.raises(TimeoutError):
+                    waiting.result(0.01)
+            waiting.result(SECONDS)
+            patience = other.exec_driver_sql("PRAGMA busy_timeout").scalar_one()
+    with sqlite_archive.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() == patience > 0
+    assert sqlite_archive.deliveries.count() == 2

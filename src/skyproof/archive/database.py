@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -34,6 +35,9 @@ _AWAY_STATES = frozenset(("08", "53", "55", "57", "58"))
 _LOCKED_ROW = "55P03"
 #: A statement may take so many times as long as anyone waits for a lock.
 _ANSWERS_WITHIN = 2.5
+#: How often, and after how many seconds each, writers of receipts look for SQLite's lock before they wait for it as others do.
+_LOOKS = 100
+_LOOK_S = 0.0005
 # A server's thread pool may hold forty threads, each asking for a connection.
 _POOL: dict[str, int] = {"pool_size": 8, "max_overflow": 40}
 _PRAGMAS = (
@@ -158,7 +162,7 @@ class Database:
             try:
                 cursor = connection.cursor()
                 if self.is_sqlite:
-                    cursor.execute("BEGIN IMMEDIATE")
+                    _begin_soon(cursor)
                 yield cursor
                 connection.commit()
             except BaseException:
@@ -276,6 +280,28 @@ def _prepare_sqlite(driver_connection: Any, _record: Any) -> None:
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _begin_soon(cursor: Any) -> None:
+    """Begin to write as soon as another process lets go.
+
+    SQLite looks for a lock again after 1, 2, 5, 10 and up to 100 ms, while those who write receipts hold it for a few.
+    """
+    (waits_ms,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        for _ in range(_LOOKS):
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(_LOOK_S)
+            else:
+                return
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={waits_ms}")
+    cursor.execute("BEGIN IMMEDIATE")
 
 
 def _limit_locks(driver_connection: Any, waits_s: float) -> None:

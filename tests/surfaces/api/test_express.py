@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,15 +16,19 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from pyarrow import ipc
+from starlette.requests import Request
 
 from skyproof.archive.archive import Archive
 from skyproof.archive.deliveries import ReceiptWriter
 from skyproof.domain.errors import StoreUnavailableError
 from skyproof.domain.sites import Site
+from skyproof.stages.deliver.quotas import Meter
 from skyproof.stages.deliver.requests import parse_request
+from skyproof.surfaces.api.authentication import Authenticator
 from skyproof.surfaces.api.forecast_routes import ForecastRoutes, Parsed
 from skyproof.surfaces.api.lifecycle import Deprecation
 from tests.surfaces.api.served import (
+    GENEROUS,
     LEADS,
     LIFETIME,
     NOW,
@@ -302,3 +307,45 @@ def test_many_places_are_answered_from_memory_too(served, warm, monkeypatch):
     assert table["location_id"].num_chunks == 1
     assert table["location_id"].to_pylist()[:: len(LEADS)] == list(range(40))
     assert set(table["site"].to_pylist()) == {"acme-roof"}
+
+
+def test_one_caller_looks_a_key_up_again_and_the_others_go_on_with_what_was_known(served, monkeypatch):
+    ticks, started, going_on, asked = [0.0], threading.Event(), threading.Event(), []
+    find = served.archive.customers.find_holder
+
+    def slow(key_id: str) -> Any:
+        asked.append(key_id)
+        if len(asked) == 2:
+            started.set()
+            assert going_on.wait(10)
+        return find(key_id)
+
+    monkeypatch.setattr(served.archive.customers, "find_holder", slow)
+    authenticator = Authenticator(
+        served.archive,
+        MovableClock(),
+        Meter(served.archive.usage, plans=GENEROUS),
+        remember_s=3.0,
+        ticks=lambda: ticks[0],
+    )
+    shown = f"Bearer {served.tokens['acme']}".encode()
+
+    def request() -> Request:
+        scope = {"type": "http", "headers": [(b"authorization", shown)], "query_string": b"", "added_headers": []}
+        return Request(scope)
+
+    async def ask() -> None:
+        await authenticator.check(request(), NOW)
+        ticks[0] = 3.0
+        assert authenticator.recall(shown, NOW) is None
+        first = asyncio.create_task(authenticator.check(request(), NOW))
+        await asyncio.to_thread(started.wait, 10)
+        assert authenticator.recall(shown, NOW) is not None
+        await authenticator.check(request(), NOW)
+        ticks[0] = 6.0  # as long again, and no longer
+        assert authenticator.recall(shown, NOW) is None
+        going_on.set()
+        await first
+
+    asyncio.run(ask())
+    assert len(asked) == 2
