@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.archive.between import cover_cycle, read_between
 from skyproof.archive.cycles import Cycles
 from skyproof.archive.observations import Observations
 from skyproof.domain.cases import Cases, Place
@@ -41,6 +42,7 @@ class CaseReader:
         newest: of each source the cycle at each issue time, None where it had none.
         issue_times: increasing.
         as_of: observations recorded later do not exist. What a source said is what was known at each issue time.
+        between: places that a cycle does not have are answered from its cover, as known at ``as_of``.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class CaseReader:
         issue_times: Sequence[datetime],
         *,
         as_of: datetime,
+        between: bool = False,
     ) -> None:
         inits = np.array([to_datetime64(floor_to_hours(issue, grid.step_hours)) for issue in issue_times])
         self._cycles, self._grid, self._newest = cycles, grid, newest
+        self._between = as_of if between else None
         self._inits = inits.astype("datetime64[s]")
         self._observed = _outcomes(observations, grid, self._inits, as_of)
         self._held: dict[int, dict[str, NDArray[np.float32]]] = {}
@@ -141,6 +145,28 @@ class CaseReader:
                 for issue in uses[cycle]:
                     here, there = _meeting_leads(grid.lead_hours, self._inits[issue], own_leads, cycle)
                     aligned[issue][here, :, : said.shape[-1]] = said[there]
+        if self._between is not None:
+            for cycle, issues in uses.items():
+                aligned = self._fill_between(aligned, index, cycle, issues, self._between)
+        return aligned
+
+    def _fill_between(
+        self, aligned: NDArray[np.float32], index: int, cycle: SourceCycle, issues: Sequence[int], as_of: datetime
+    ) -> NDArray[np.float32]:
+        """Values (issue, lead, site, member) with those of places that a cycle does not have from its cover."""
+        cover, held = cover_cycle(self._cycles, cycle, as_of=as_of), set(self._cycles.site_ids(cycle))
+        lacking = np.flatnonzero([site.site_id not in held for site in self._grid.sites])
+        if cover is None or not len(lacking):
+            return aligned
+        sites = [self._grid.sites[place] for place in lacking]
+        data = read_between(self._cycles, cover, sites, variables=(self._grid.variables[index],))
+        if data is None:
+            return aligned
+        more = data.values.shape[-1] - aligned.shape[-1]
+        aligned = np.pad(aligned, [(0, 0)] * 3 + [(0, max(more, 0))], constant_values=np.nan)
+        for issue in issues:
+            here, there = _meeting_leads(self._grid.lead_hours, self._inits[issue], data.lead_hours, cycle)
+            aligned[issue][np.ix_(here, lacking, np.arange(data.values.shape[-1]))] = data.values[0, there]
         return aligned
 
 

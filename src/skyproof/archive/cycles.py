@@ -170,6 +170,10 @@ class Cycles:
             )
         return _to_cycle(rows_as_dicts([row])[0])
 
+    def site_ids(self, cycle: SourceCycle) -> tuple[str, ...]:
+        """The places that a cycle's object has, in its order."""
+        return self._layout(cycle.object_key).texts["site_id"]
+
     def read(self, cycle: SourceCycle, *, site_ids: Sequence[str], variables: Sequence[str]) -> CycleData:
         """The values of a cycle. Sites and variables it lacks come as NaN.
 

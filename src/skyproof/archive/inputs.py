@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from skyproof.archive.case_inputs import CaseReader
 from skyproof.archive.cycles import Cycles
 from skyproof.archive.observations import Observations
-from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, RecentObservations
+from skyproof.domain.forecasts import ForecastGrid, ForecastInputs, ObservedRecord, RecentObservations, Run
 from skyproof.domain.sites import Site
 from skyproof.domain.times import floor_to_hours, hours
 
@@ -58,12 +60,37 @@ class Inputs:
         recent = self.recent(grid, issue_time=issue_time, recent_hours=recent_hours)
         return ForecastInputs(issue_time, init_time, grid, newest, cases, recent)
 
+    def behind(self, run: Run, grid: ForecastGrid) -> ForecastInputs:
+        """The cycles that a run was made from, as its lineage names them; no cases yet.
+
+        Raises:
+            UnknownNameError: one is not kept any more.
+        """
+        cycles = {
+            entry.source_id: None
+            if entry.init_time is None
+            else self._cycles.find(entry.source_id, entry.init_time, entry.digest)
+            for entry in run.inputs
+        }
+        nothing = RecentObservations(
+            grid.variables, np.empty(0, dtype="datetime64[s]"), (), np.empty((len(grid.variables), 0, 0), np.float32)
+        )
+        return ForecastInputs(run.issue_time, run.init_time, grid, cycles, (), nothing)
+
     def elsewhere(self, inputs: ForecastInputs, sites: Sequence[Site]) -> ForecastInputs:
-        """What the same cycles say of other places, and what was observed there, known at the same instant."""
+        """What the same cycles say of other places, themselves or their cover, and what was observed there, as known then."""
         grid = replace(inputs.grid, sites=tuple(sites))
         held = {source_id: [cycle] for source_id, cycle in inputs.cycles.items()}
         cases = tuple(
-            CaseReader(self._cycles, self._observations, grid, held, [inputs.issue_time], as_of=inputs.issue_time)
+            CaseReader(
+                self._cycles,
+                self._observations,
+                grid,
+                held,
+                [inputs.issue_time],
+                as_of=inputs.issue_time,
+                between=True,
+            )
         )
         recent = self.recent(grid, issue_time=inputs.issue_time)
         return replace(inputs, grid=grid, cases=cases, recent=recent)

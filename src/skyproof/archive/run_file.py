@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -117,6 +117,25 @@ def write_run(draft: RunDraft) -> bytes:
             "lineage": canonical_json({"regime": regime_to_json(draft.regime), "inputs": inputs_to_json(draft.inputs)}),
         },
         facts={"variables": list(draft.grid.variables), "reason_names": list(draft.reason_names)},
+    )
+
+
+def as_kept(values: ForecastValues, reasons: NDArray[np.uint8], variables: Sequence[str]) -> tuple[SiteSeries, ...]:
+    """The series of each site as a run's file would give them back.
+
+    Args:
+        values: quantiles (variable, site, lead, level) and mean (variable, site, lead).
+        reasons: (variable, site, lead).
+        variables: their names.
+    """
+    quantiles = np.empty(values.quantiles.shape)
+    mean = np.empty(values.mean.shape)
+    for index, name in enumerate(variables):
+        scale = find_variable(name).resolution
+        _unpack_exactly(pack(values.quantiles[index], scale)[0], scale, quantiles[index])
+        _unpack_exactly(pack(values.mean[index], scale)[0], scale, mean[index])
+    return tuple(
+        SiteSeries(mean[:, site], quantiles[:, site], reasons[:, site]) for site in range(values.mean.shape[1])
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.run_file import SiteSeries
 from skyproof.cycle.wiring import Product
 from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.forecasts import Run
@@ -23,8 +24,10 @@ _QUANTILES = "0.1,0.5,0.9"
 def open_desk(archive: Archive, **options: Any) -> Desk:
     """The desk that answers from an archive, scenarios included; ``options`` are those of :class:`Desk`."""
 
-    def draw(run: Run, site_ids: Sequence[str], members: int) -> Scenarios:
-        return draw_scenarios(archive, run, members=members, site_ids=site_ids)
+    def draw(
+        run: Run, site_ids: Sequence[str], members: int, elsewhere: Mapping[str, SiteSeries] | None = None
+    ) -> Scenarios:
+        return draw_scenarios(archive, run, members=members, site_ids=site_ids, elsewhere=elsewhere)
 
     return Desk(archive, **({"draw": draw} | options))
 

@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from skyproof.archive.archive import Archive
 from skyproof.cycle.backtest_cycle import backtest_cycle
 from skyproof.cycle.clock import SimulatedClock
 from skyproof.cycle.compile_ahead import compiling_ahead
 from skyproof.cycle.deliver_cycle import deliver_newest
 from skyproof.cycle.experts import QUICK_KINDS
-from skyproof.cycle.ingest_cycle import take_in_feed, take_in_source
+from skyproof.cycle.ingest_cycle import take_in_cover, take_in_feed, take_in_source
 from skyproof.cycle.keys import create_key
 from skyproof.cycle.learn_cycle import learn_cycle
 from skyproof.cycle.settings import FILE_NAME, Settings, load_settings, save_settings
 from skyproof.cycle.verify_cycle import release_scorecard, verify_cycle
 from skyproof.cycle.wiring import CLOCK_FILE, Product, open_product
+from skyproof.domain.cover import cover_of
 from skyproof.domain.errors import InvalidValueError, NoReleaseError, StoreUnavailableError
 from skyproof.domain.forecasts import Release, Run
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.sites import Customer
+from skyproof.stages.sandbox.geography import cover_nodes
 from skyproof.stages.sandbox.maps import planet_map
 from skyproof.stages.sandbox.planet import Planet, build_planet
 from skyproof.stages.sandbox.profiles import find_profile
@@ -130,11 +133,18 @@ def ingest_planet(product: Product, planet: Planet, *, until: datetime, progress
     archive, sites = product.archive, sandbox_sites(planet)
     archive.sites.add(sites)
     for source in sandbox_sources(planet):
-        held = archive.cycles.catalogue(source.spec.source_id, as_of=until, usable_only=False)
-        after = max((cycle.available_at for cycle in held), default=None)
+        after = _held_until(archive, source.spec.source_id, until)
         take_in_source(product, source, sites, after=after, until=until, progress=progress)
+        after = _held_until(archive, cover_of(source.spec.source_id), until)
+        take_in_cover(product, source, cover_nodes(), after=after, until=until, progress=progress)
     newest = archive.observations.newest_recorded_at(as_of=until)
     take_in_feed(product, SandboxStations(planet), sites, after=newest, until=until, progress=progress)
+
+
+def _held_until(archive: Archive, source_id: str, until: datetime) -> datetime | None:
+    """When the last cycle of a source that is held became available."""
+    held = archive.cycles.catalogue(source_id, as_of=until, usable_only=False)
+    return max((cycle.available_at for cycle in held), default=None)
 
 
 def demo_key(product: Product) -> str:

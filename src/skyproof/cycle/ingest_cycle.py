@@ -10,6 +10,7 @@ from skyproof.domain.cycles import IntakeReport
 from skyproof.domain.progress import Progress, silent
 from skyproof.domain.protocols import ObservationFeed, Source
 from skyproof.domain.sites import Site
+from skyproof.stages.sources.cover import CoverSource
 from skyproof.stages.sources.intake import take_in_cycles, take_in_observations
 from skyproof.stages.sources.plan import plan_ingest
 
@@ -23,6 +24,9 @@ def ingest_cycle(
     plan = plan_ingest(spec, data_folder=data_folder, ingested_at=now, strict=strict, sites=known)
     product.archive.sites.add(plan.sites)
     reports = [take_in_source(product, source, plan.sites, until=now, progress=progress) for source in plan.sources]
+    if (cover := product.settings.cover) is not None:
+        nodes = cover.nodes
+        reports += [take_in_cover(product, source, nodes, until=now, progress=progress) for source in plan.fields]
     reports += [take_in_feed(product, feed, plan.sites, until=now, progress=progress) for feed in plan.feeds]
     return tuple(reports)
 
@@ -39,6 +43,19 @@ def take_in_source(
     """Register a source and take in its cycles that became available in (after, until]."""
     product.archive.sources.register(source.spec)
     return take_in_cycles(product.archive, source, sites, after=after, until=until, progress=progress)
+
+
+def take_in_cover(
+    product: Product,
+    source: Source,
+    nodes: tuple[Site, ...],
+    *,
+    until: datetime,
+    after: datetime | None = None,
+    progress: Progress = silent,
+) -> IntakeReport:
+    """Take in what a source says at the nodes of a cover: beside its cycles at sites, known to no register."""
+    return take_in_cycles(product.archive, CoverSource(source), nodes, after=after, until=until, progress=progress)
 
 
 def take_in_feed(

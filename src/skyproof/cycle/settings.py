@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from skyproof.archive.database import hide_password
 from skyproof.domain.accounts import PLANS, Plan
+from skyproof.domain.cover import Cover
 from skyproof.domain.errors import InvalidValueError, UnreadableFileError
 
 DEFAULT_HOME = Path("skyproof-home")
@@ -62,7 +63,14 @@ class Settings(BaseModel):
     sandbox_profile: str = Field("demo", description="Size of the sandbox planet: small, demo or full.")
     sandbox_seed: int = Field(1, ge=0, description="Seed of the sandbox planet.")
     nearest_site_km: float = Field(
-        50.0, gt=0, description="A coordinate farther than this from every site is refused, in km."
+        50.0,
+        gt=0,
+        description="Within so many km of a site that site answers; farther away the point itself, where there is a cover.",
+    )
+    cover: Cover | None = Field(
+        None,
+        description="Net of points at which fields are taken in beside the sites, so that any place between them can be asked: "
+        "south, west, north, east and spacing_deg in degrees. A sandbox has one of its own.",
     )
     late_after_minutes: int = Field(
         60,

@@ -19,6 +19,7 @@
     ├── NotAvailableError     a right question with no answer (yet): wait, or ask for something else
     │   ├── NoRunError            no run was published by the time asked for
     │   ├── NoReleaseError        nothing has been learned yet
+    │   ├── BusyError             too much is asked at once: ask again in a moment
     │   └── RunWithheldError      a run was made, failed its checks and was not published
     └── StoreError            what we keep is away or damaged: an operator looks (``skyproof doctor``)
         ├── IntegrityError        bytes do not match their digest
@@ -151,6 +152,16 @@ class RunWithheldError(NotAvailableError):
     """A run was made, failed its checks and was not published."""
 
     kind = "run_withheld"
+
+
+class BusyError(NotAvailableError):
+    """Too much is asked at once. ``retry_after_s``: seconds after which to ask again."""
+
+    kind = "busy"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: int = 1) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class StoreError(SkyproofError):

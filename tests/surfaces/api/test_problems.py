@@ -175,6 +175,7 @@ ERRORS = {
     errors.NotAvailableError: (404, "not_available"),
     errors.NoRunError: (404, "no_run"),
     errors.NoReleaseError: (404, "no_release"),
+    errors.BusyError: (429, "busy"),
     errors.RunWithheldError: (404, "not_available"),
     errors.StoreError: (500, "internal"),
     errors.IntegrityError: (500, "internal"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +28,11 @@ class Question:
     view: RunView
     newest_run_id: str
     places: tuple[FoundSite, ...]
+
+    @property
+    def has_points(self) -> bool:
+        """Whether some of the places are no sites."""
+        return any(found.is_point for found in self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +81,13 @@ class Content:
     view: RunView
     request: ForecastRequest
     places: tuple[PlaceAnswer, ...]
+
+
+def forecast_name(customer_id: str, request: ForecastRequest, view: RunView, places: Sequence[FoundSite]) -> str:
+    """The id of an answer: of everything that shapes its bytes."""
+    digest = hashlib.sha256(f"{customer_id}\n{request.canonical}\n{view.fingerprint}\n".encode())
+    for found in places:
+        site = found.site
+        facts = (site.site_id, site.name, site.latitude, site.longitude, site.elevation_m, site.timezone)
+        digest.update(f"{facts}{found.distance_km}{found.calibration}\n".encode())
+    return "fc_" + base64.b32encode(digest.digest())[:26].decode().lower()

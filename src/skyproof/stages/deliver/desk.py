@@ -9,9 +9,7 @@ it knows, and says so in every answer.
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import threading
 import time
 from collections import OrderedDict
@@ -25,10 +23,11 @@ from skyproof.domain.errors import DatabaseAwayError, InvalidValueError, NoRunEr
 from skyproof.domain.forecasts import Run
 from skyproof.domain.sites import Site
 from skyproof.domain.times import format_instant
-from skyproof.stages.deliver.answers import Answer, Question
+from skyproof.stages.deliver.answers import Answer, Question, forecast_name
 from skyproof.stages.deliver.forms import FORMS
-from skyproof.stages.deliver.nearest import FoundSite, SiteIndex
+from skyproof.stages.deliver.nearest import SiteIndex
 from skyproof.stages.deliver.plans import Plan, make_plan
+from skyproof.stages.deliver.points import PointDesk, Points
 from skyproof.stages.deliver.questions import ForecastRequest
 from skyproof.stages.deliver.rendering import Draw, render
 from skyproof.stages.deliver.run_view import DATABASE_AWAY, RunView, make_view, with_warning
@@ -88,6 +87,7 @@ class Desk:
         archive: Archive,
         *,
         draw: Draw | None = None,
+        points: Points | None = None,
         nearest_site_km: float = 50.0,
         refresh_s: float = 1.0,
         cache_bytes: int = 64 << 20,
@@ -98,13 +98,15 @@ class Desk:
         Args:
             archive: where runs and sites are.
             draw: gives scenarios of a run; without it days and members cannot be asked for.
-            nearest_site_km: a coordinate farther than this from every site is refused.
+            points: forecasts coordinates that no site answers; without it they are refused.
+            nearest_site_km: a coordinate farther than this from every site is a point of its own, or refused.
             refresh_s: how long the newest run is taken as known, in seconds; sites five times as long.
             cache_bytes: how many bytes of rendered bodies to remember.
             ticks: a clock that only moves forward, in seconds.
         """
         self._archive = archive
         self._draw = draw
+        self._points = PointDesk(points)
         self._nearest_site_km = nearest_site_km
         self._refresh_s = refresh_s
         self._cache_bytes = cache_bytes
@@ -127,6 +129,11 @@ class Desk:
         index = self._indexes.get((customer_id, newest[1].run_id))
         if index is None:
             return False
+        if self._points.is_offered and not request.places[0].site_id:
+            # To work points out takes long; whether a coordinate is one shows when it was asked once.
+            known = index.questions.get(request.canonical, newest[1].run_id)
+            if known is None or known.has_points:
+                return False
         return self._may_go_on(newest[0], index.told)
 
     def ask(self, customer_id: str, request: ForecastRequest, *, now: datetime) -> Question:
@@ -146,14 +153,9 @@ class Desk:
             view, is_usual = self._warned(view), False
         if is_usual and (known := sites.questions.get(request.canonical, newest.run_id)):
             return known
-        places = tuple(
-            sites.index.by_id(place.site_id)
-            if place.site_id
-            else sites.index.nearest(place.latitude, place.longitude, limit_km=self._nearest_site_km)
-            for place in request.places
-        )
+        places = self._points.find(view.run, request.places, sites.index, limit_km=self._nearest_site_km)
         self._plan(view, request)
-        name = _name(customer_id, request, view, places)
+        name = forecast_name(customer_id, request, view, places)
         question = Question(name, customer_id, request, view, newest.run_id, places)
         if is_usual:
             sites.questions.keep(question)
@@ -210,11 +212,17 @@ class Desk:
 
     def _render(self, question: Question) -> Answer:
         view, request = question.view, question.request
-        if request.needs_members or FORMS[request.form].maker:
+        if request.needs_members or question.has_points or FORMS[request.form].maker:
             # Other machines and versions of libraries may draw or write it a little differently: what was delivered counts.
             with contextlib.suppress(UnknownNameError):
                 return self._delivered(question)
-        return render(question, self._plan(view, request), lambda zone: self._axis(view, request, zone), self._draw)
+        return render(
+            question,
+            self._plan(view, request),
+            lambda zone: self._axis(view, request, zone),
+            self._draw,
+            points=self._points.series(question),
+        )
 
     def _delivered(self, question: Question) -> Answer:
         """The answer as this customer got it before.
@@ -387,12 +395,3 @@ class Desk:
 
 def _index(sites: tuple[Site, ...], view: RunView) -> SiteIndex:
     return SiteIndex(sites, in_run=set(view.reader.site_ids), learned=view.reader.learned)
-
-
-def _name(customer_id: str, request: ForecastRequest, view: RunView, places: tuple[FoundSite, ...]) -> str:
-    digest = hashlib.sha256(f"{customer_id}\n{request.canonical}\n{view.fingerprint}\n".encode())
-    for found in places:
-        site = found.site
-        facts = (site.site_id, site.name, site.latitude, site.longitude, site.elevation_m, site.timezone)
-        digest.update(f"{facts}{found.distance_km}{found.calibration}\n".encode())
-    return "fc_" + base64.b32encode(digest.digest())[:26].decode().lower()

@@ -40,13 +40,21 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class FoundSite:
-    """A site that answers for a place, and how far away it lies. ``distance_km`` is None where it was named."""
+    """A site that answers for a place, and how far away it lies. ``distance_km`` is None where it was named.
+
+    Where the point itself answers, ``site`` is no registered one: its id is a name for the point.
+    """
 
     site: Site
     latitude: float
     longitude: float
     calibration: Calibration
     distance_km: float | None = None
+
+    @property
+    def is_point(self) -> bool:
+        """Whether no site answers, but the point itself."""
+        return self.calibration.scope == "interpolated"
 
 
 class SiteIndex:

@@ -28,7 +28,10 @@ UNIT_CHOICES: dict[str, tuple[str, dict[str, str]]] = {
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("site", "Registered sites, by id.", "zurich", is_list=True),
     Parameter(
-        "latitude", "Latitudes in degrees north, with longitude; the nearest site answers.", "47.38", is_list=True
+        "latitude",
+        "Latitudes in degrees north, with longitude; the nearest site in reach answers, else the point itself.",
+        "47.38",
+        is_list=True,
     ),
     Parameter("longitude", "Longitudes in degrees east, as many as latitudes.", "8.54", is_list=True),
     Parameter("hourly", "Variables; see /v1/variables.", "temperature_2m,precipitation", is_list=True),
@@ -86,8 +89,8 @@ REFUSED: dict[str, str] = {
     "past_minutely_15": _PAST,
     "current": "ask hourly with forecast_hours for the nearest steps",
     "minutely_15": "ask hourly; steps are the run's own",
-    "elevation": "values are calibrated at the site's own elevation",
-    "cell_selection": "the nearest registered site answers",
+    "elevation": "values are for the elevation of the site, or of the ground at a point; the answer says it",
+    "cell_selection": "the nearest site in reach answers, else the point itself where sources cover it",
     "tilt": "not offered",
     "azimuth": "not offered",
 }

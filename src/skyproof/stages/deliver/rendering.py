@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.archive.run_file import SiteSeries
 from skyproof.domain.errors import InvalidValueError, NotAvailableError
-from skyproof.domain.forecasts import Run
 from skyproof.domain.scenarios import Scenarios
 from skyproof.domain.times import Instants, to_datetime64
 from skyproof.stages.deliver.answers import Answer, Block, Content, PlaceAnswer, Question
@@ -22,8 +22,9 @@ from skyproof.stages.deliver.plans import Plan
 from skyproof.stages.deliver.run_view import RunView
 from skyproof.stages.deliver.time_axis import TimeAxis
 
-#: Draws so many members of sites of a run: all its variables, all its leads.
-Draw = Callable[[Run, Sequence[str], int], Scenarios]
+#: Draws so many members of sites of a run: all its variables, all its leads. Where some are points, a fourth argument has their
+#: series by id.
+Draw = Callable[..., Scenarios]
 
 #: Values in one answer: places x columns x steps.
 MOST_VALUES = 2_000_000
@@ -46,7 +47,14 @@ class _Drawn:
         return statistics, None if self.shown is None else self.shown[:, place]
 
 
-def render(question: Question, plan: Plan, axis_of: Callable[[str], TimeAxis], draw: Draw | None) -> Answer:
+def render(
+    question: Question,
+    plan: Plan,
+    axis_of: Callable[[str], TimeAxis],
+    draw: Draw | None,
+    *,
+    points: Mapping[str, SiteSeries] | None = None,
+) -> Answer:
     """The answer to a question.
 
     Args:
@@ -54,6 +62,7 @@ def render(question: Question, plan: Plan, axis_of: Callable[[str], TimeAxis], d
         plan: from :func:`~skyproof.stages.deliver.plans.make_plan`.
         axis_of: the time axis in a zone.
         draw: gives scenarios.
+        points: the numbers of places that are no sites of the run, by id.
 
     Raises:
         UnknownNameError: a site is not in the run.
@@ -73,9 +82,10 @@ def render(question: Question, plan: Plan, axis_of: Callable[[str], TimeAxis], d
                 f"the answer would hold more than {MOST_VALUES} values",
                 hint="ask for fewer places, variables, quantiles, members or hours at a time",
             )
-    drawn = _draw(question, draw) if request.needs_members else None
+    others = points or {}
+    drawn = _draw(question, draw, others) if request.needs_members else None
     for number, (found, axis) in enumerate(zip(question.places, axes, strict=True)):
-        blocks = _blocks(question, plan, found.site.site_id, axis, drawn)
+        blocks = _blocks(question, plan, found.site.site_id, axis, drawn, others)
         if request.only:
             blocks = tuple(choose_columns(block, request.only) for block in blocks)
         if request.instants:
@@ -97,11 +107,21 @@ def render(question: Question, plan: Plan, axis_of: Callable[[str], TimeAxis], d
     )
 
 
-def _blocks(question: Question, plan: Plan, site_id: str, axis: TimeAxis, drawn: _Drawn | None) -> tuple[Block, ...]:
+def _blocks(
+    question: Question,
+    plan: Plan,
+    site_id: str,
+    axis: TimeAxis,
+    drawn: _Drawn | None,
+    points: Mapping[str, SiteSeries],
+) -> tuple[Block, ...]:
     view = question.view
     # Nine tenths of what a run holds are quantiles.
     only_means = plan.daily is None and plan.hourly is not None and not (plan.hourly.levels or plan.hourly.thresholds)
-    series = view.reader.site(site_id, quantiles_too=not only_means)
+    if site_id in points:
+        series = points[site_id]
+    else:
+        series = view.reader.site(site_id, quantiles_too=not only_means)
     statistics, shown = (None, None) if drawn is None else drawn.of(site_id)
     blocks = []
     if plan.hourly is not None:
@@ -115,13 +135,14 @@ def _blocks(question: Question, plan: Plan, site_id: str, axis: TimeAxis, drawn:
     return tuple(blocks)
 
 
-def _draw(question: Question, draw: Draw | None) -> _Drawn:
+def _draw(question: Question, draw: Draw | None, points: Mapping[str, SiteSeries]) -> _Drawn:
     view, request = question.view, question.request
     if draw is None:
         raise NotAvailableError("scenarios are not drawn here", hint="ask hourly without members")
     sites = tuple(dict.fromkeys(found.site.site_id for found in question.places))
     for site_id in sites:
-        view.reader.site(site_id)  # a site that is not in the run is said so in the words of the wire
+        if site_id not in points:
+            view.reader.site(site_id)  # a site that is not in the run is said so in the words of the wire
     counts = (MEMBERS if request.daily else 0, request.members)
     numbers = sum(counts) * len(view.reader.variables) * len(sites) * len(view.reader.lead_hours)
     if numbers > MOST_DRAWN:
@@ -129,7 +150,9 @@ def _draw(question: Question, draw: Draw | None) -> _Drawn:
             f"{numbers:,} numbers would have to be drawn, at most {MOST_DRAWN:,} are",
             hint="ask for fewer members or places at a time",
         )
-    statistics, shown = (draw(view.run, sites, count).values if count else None for count in counts)
+    statistics, shown = (
+        draw(view.run, sites, count, *([points] if points else [])).values if count else None for count in counts
+    )
     return _Drawn(sites, statistics, shown)
 
 

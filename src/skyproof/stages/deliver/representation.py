@@ -62,9 +62,15 @@ def _grid(found: FoundSite) -> dict[str, Any]:
         "latitude": site.latitude,
         "longitude": site.longitude,
         "elevation": site.elevation_m,
-        "method": "site" if found.distance_km is None else "nearest_site",
+        "method": _method(found),
         "distance_km": found.distance_km or 0.0,
     }
+
+
+def _method(found: FoundSite) -> str:
+    if found.is_point:
+        return "interpolated"
+    return "site" if found.distance_km is None else "nearest_site"
 
 
 def _meta(content: Content, found: FoundSite) -> orjson.Fragment:

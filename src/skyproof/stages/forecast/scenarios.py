@@ -7,7 +7,7 @@ digest, or from observations as they were known at its issue time. The same run 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.archive.archive import Archive
+from skyproof.archive.run_file import SiteSeries
 from skyproof.domain.errors import IntegrityError, InvalidValueError, NotAvailableError, UnknownNameError
 from skyproof.domain.forecasts import Run
 from skyproof.domain.scenarios import Scenarios
@@ -51,6 +52,7 @@ def draw_scenarios(
     site_ids: Sequence[str] | None = None,
     template: Template = "auto",
     seed: str = "",
+    elsewhere: Mapping[str, SiteSeries] | None = None,
 ) -> Scenarios:
     """Members of a run.
 
@@ -64,6 +66,7 @@ def draw_scenarios(
             (learned from at least 20 issue times), the ``ensemble`` members among the run's inputs, the ``history`` of
             observations known at the issue time; and without any of them draws each cell alone (``independent``).
         seed: another one gives another set of members with the same margins.
+        elsewhere: series of places that are no sites of the run, by id; they may be among ``site_ids``.
 
     Raises:
         InvalidValueError: fewer than one member, or more numbers than one answer may hold.
@@ -86,7 +89,9 @@ def draw_scenarios(
             hint="ask for fewer members, sites or variables",
         )
     rows = [reader.variables.index(name) for name in names]
-    quantiles = np.stack([reader.site(site_id).quantiles[rows] for site_id in sites], axis=1)
+    others = elsewhere or {}
+    series = [others[site_id] if site_id in others else reader.site(site_id) for site_id in sites]
+    quantiles = np.stack([each.quantiles[rows] for each in series], axis=1)
     cells = Cells(run, names, sites, reader.lead_hours)
     dependence = _choose(archive, cells, template)
     values = dependence.draw(

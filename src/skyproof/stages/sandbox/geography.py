@@ -6,11 +6,13 @@ Lengths are in 1000 km; the channel is 20 long (periodic) and 7.5 wide.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skyproof.domain.cover import node_name
 from skyproof.domain.sites import Site
 
 Floats = NDArray[Any]
@@ -105,6 +107,45 @@ class Places:
             )
             for k in range(len(self.x))
         )
+
+
+#: Degrees between nodes of the planet's cover.
+COVER_SPACING = 2.5
+
+
+@lru_cache(maxsize=1)
+def cover_places() -> Places:
+    """The nodes of the planet's cover: the land between the walls, on ground as high as stations usually stand there."""
+    latitudes = np.arange(30.0, 65.0 + 1e-9, COVER_SPACING)
+    longitudes = np.arange(-60.0, 60.0 + 1e-9, COVER_SPACING)
+    latitude, longitude = (axis.ravel() for axis in np.meshgrid(latitudes, longitudes, indexing="ij"))
+    x, y = (longitude + 60) / 120 * LENGTH, (latitude - 25) / 45 * WIDTH
+    usual = np.ones_like(x)
+    return Places(
+        x=x,
+        y=y,
+        latitude=latitude,
+        longitude=longitude,
+        elevation_m=np.round(np.maximum(5, 750 * orography_km(x, y) + 120)),
+        valley=0.3 * usual,
+        roughness=0.725 * usual,
+        coast=0.75 * usual,
+    )
+
+
+def cover_nodes() -> tuple[Site, ...]:
+    """The nodes as places to ask the planet's providers for."""
+    nodes = cover_places()
+    return tuple(
+        Site(
+            node_name(float(latitude), float(longitude), float(height)),
+            "",
+            float(latitude),
+            float(longitude),
+            float(height),
+        )
+        for latitude, longitude, height in zip(nodes.latitude, nodes.longitude, nodes.elevation_m, strict=True)
+    )
 
 
 def choose_places(count: int, seed: int) -> Places:

@@ -72,6 +72,11 @@ class Planet:
         """Forecasts of one part: (cycle, variable, lead, site, member) float32."""
         return np.asarray(_read(self.folder / _part_name(provider, part))["values"], dtype=np.float32)
 
+    def covered(self, provider: Provider, part: int) -> Floats | None:
+        """The last cycles of a part at the nodes of the cover, (cycle, variable, lead, node, member) float32, if it has any."""
+        path = self.folder / _cover_name(provider, part)
+        return np.asarray(_read(path)["values"], dtype=np.float32) if path.exists() else None
+
     def parts(self, provider: Provider) -> tuple[tuple[int, int], ...]:
         """First cycle and number of cycles of each part."""
         return _parts(self.profile, provider)
@@ -162,10 +167,13 @@ def make_forecasts(planet: Planet, provider: Provider, part: int) -> None:
     analyses = _read(planet.folder / f"{provider.name}-analyses.npz")
     first, count = planet.parts(provider)[part]
     chosen = slice(first, first + count)
-    values = simulate_forecasts(
+    values, covered = simulate_forecasts(
         planet.profile, provider, planet.places, truth, (analyses["eddy"][..., chosen], analyses["mean"][..., chosen]),
         first=first, seed=planet.seed,
     )  # fmt: skip
+    # Before the part itself: who finds that finds this.
+    if len(covered):
+        _write(planet.folder / _cover_name(provider, part), values=covered)
     _write(planet.folder / _part_name(provider, part), values=values)
 
 
@@ -217,6 +225,10 @@ def _parts(profile: PlanetProfile, provider: Provider) -> tuple[tuple[int, int],
 
 def _part_name(provider: Provider, part: int) -> str:
     return f"{provider.name}-{part:03d}.npz"
+
+
+def _cover_name(provider: Provider, part: int) -> str:
+    return f"{provider.name}-{part:03d}-cover.npz"
 
 
 def _days(count: float) -> timedelta:

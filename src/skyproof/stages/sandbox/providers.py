@@ -74,10 +74,13 @@ def providers(profile: PlanetProfile) -> tuple[Provider, ...]:
     )  # fmt: skip
 
 
-def surface_view(provider: Provider, places: Places, *, upgraded: bool) -> SurfaceView:
-    """How a provider sees the ground: smoother terrain, other roughness, weaker inversions. Alba once got better at it."""
+def surface_view(provider: Provider, places: Places, *, upgraded: bool, ground_m: float | None = None) -> SurfaceView:
+    """How a provider sees the ground: smoother terrain, other roughness, weaker inversions. Alba once got better at it.
+
+    ``ground_m`` is the height towards which it smooths; the mean of the places by default.
+    """
     chance = np.random.default_rng((3, provider.number))
-    elevation, mean = places.elevation_m, places.elevation_m.mean()
+    elevation, mean = places.elevation_m, places.elevation_m.mean() if ground_m is None else ground_m
 
     def smoothed(share: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         drawn = chance.standard_normal(len(elevation))

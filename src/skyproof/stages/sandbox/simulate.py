@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.stages.sandbox.dynamics import ChannelModel, PlaceBasis, State, UnstableError, regrid
-from skyproof.stages.sandbox.geography import Places
+from skyproof.stages.sandbox.geography import Places, cover_places
 from skyproof.stages.sandbox.profiles import PlanetProfile
 from skyproof.stages.sandbox.providers import TRUE_PHYSICS, Provider, surface_view, truth_resolution
-from skyproof.stages.sandbox.surface import NOISES, Normals, SurfaceView, accumulate, surface
+from skyproof.stages.sandbox.samples import SurfaceSamples
+from skyproof.stages.sandbox.surface import NOISES, VARIABLES, Normals, SurfaceView, accumulate, surface
 
 Floats = NDArray[Any]
 #: Rounding of states: without it rounding errors of different processors grow into different planets within weeks.
 _GRAIN = 2.0**-20
 _SPIN_UP_DAYS = 40
+#: Cycles of so many last days are kept at the nodes of the cover: what the newest runs are made from.
+COVER_DAYS = 3
 #: Members of one forecast batch: matrix products of 20 to 40 columns are the fastest per member.
 _BATCH = 32
 #: Day on which Alba's post-processing of the ground is upgraded, as a share of the days before the first release.
@@ -169,8 +172,8 @@ def simulate_forecasts(
     *,
     first: int,
     seed: int,
-) -> Floats:
-    """Forecasts of some consecutive cycles: (cycle, variable, lead, site, member) float32.
+) -> tuple[Floats, Floats]:
+    """Forecasts of some consecutive cycles, and those of the last days at the nodes of the cover.
 
     Args:
         profile: the planet.
@@ -180,15 +183,20 @@ def simulate_forecasts(
         analyses: starting states of these cycles, last axis cycle.
         first: number of the first of these cycles in the provider's sequence.
         seed: the planet's.
+
+    Returns:
+        Both (cycle, variable, lead, site, member) float32; the second of the last of the cycles only, of none in most parts.
     """
     cycles = analyses[0].shape[-1]
     per_batch = max(_BATCH // provider.members, 1)
-    parts = []
+    parts, covered = [], []
     for begin in range(0, cycles, per_batch):
         chosen = slice(begin, min(begin + per_batch, cycles))
         start: State = tuple(_flat(part[..., chosen]) for part in analyses)  # type: ignore[assignment]
-        parts.append(_forecast_batch(profile, provider, places, truth, start, first=first + begin, seed=seed))
-    return np.concatenate(parts)
+        at_places, at_nodes = _forecast_batch(profile, provider, places, truth, start, first=first + begin, seed=seed)
+        parts.append(at_places)
+        covered.append(at_nodes)
+    return np.concatenate(parts), np.concatenate(covered)
 
 
 def _flat(part: Floats) -> Floats:
@@ -199,7 +207,7 @@ def _flat(part: Floats) -> Floats:
 
 def _forecast_batch(
     profile: PlanetProfile, provider: Provider, places: Places, truth: Truth, start: State, *, first: int, seed: int
-) -> Floats:
+) -> tuple[Floats, Floats]:
     resolution = provider.resolution
     for _ in range(3):
         try:
@@ -222,8 +230,7 @@ def _integrate(
     *,
     first: int,
     seed: int,
-) -> Floats:
-    basis = PlaceBasis(model, places.x, places.y)
+) -> tuple[Floats, Floats]:
     source = ChannelModel(truth_resolution(profile), TRUE_PHYSICS)
     size, normals = weather_size(source, model, truth), make_normals(truth)
     push = tuple(
@@ -235,30 +242,28 @@ def _integrate(
     upgraded = day >= _UPGRADE_SHARE * profile.learn_days
     chance = np.random.default_rng((seed, 30 + provider.number, first))
     views = [surface_view(provider, places, upgraded=bool(state)) for state in (False, True)]
-    noise: dict[str, Floats] = {name: np.zeros((len(places.x), columns)) for name in NOISES}
-    samples: list[Floats] = []
+    basis = PlaceBasis(model, places.x, places.y)
+    samples = SurfaceSamples(basis, places, views, normals, chance, days=day, upgraded=upgraded)
+    covered = day >= profile.days - COVER_DAYS
+    at_nodes: SurfaceSamples | None = None
+    if covered.any():
+        usual = _usual_at_nodes(source, truth, normals)
+        ground = float(places.elevation_m.mean())
+        views = [
+            surface_view(provider, cover_places(), upgraded=bool(state), ground_m=ground) for state in (False, True)
+        ]
+        # Noise of their own, so that what is said at the places stays what it was.
+        apart = np.random.default_rng((seed, 70 + provider.number, first))
+        basis = PlaceBasis(model, cover_places().x, cover_places().y)
+        at_nodes = SurfaceSamples(
+            basis, cover_places(), views, usual, apart, days=day[covered], upgraded=upgraded[covered]
+        )
 
     def look(index: int, vorticity: State) -> None:
-        for name in NOISES:
-            # Local noise of members lasts about two samples, as the real one does.
-            drawn = chance.standard_normal((len(places.x), columns), dtype=np.float32)
-            noise[name] = 0.6 * noise[name] + 0.8 * drawn if index else drawn
-        features = basis.features(model.streamfunction(vorticity))
-        when = day + index * 3 / 24
-        seen = [
-            surface(
-                features,
-                places,
-                view,
-                normals,
-                day=day_of_year(when),
-                hour=np.asarray(when % 1 * 24),
-                noise=noise,
-            )
-            for state, view in enumerate(views)
-            if (upgraded == state).any()
-        ]
-        samples.append(np.where(upgraded, seen[-1], seen[0]).astype(np.float32))
+        streamfunction = model.streamfunction(vorticity)
+        samples.add(index, streamfunction)
+        if at_nodes is not None:
+            at_nodes.add(index, (streamfunction[0][..., covered], streamfunction[1][..., covered]))
         if provider.stirring and index % 2 == 0:
             pushed = tuple(
                 (spread * chance.standard_normal(part.shape, dtype=np.float32)).astype(np.float32)
@@ -270,10 +275,18 @@ def _integrate(
 
     every = round(3 / 24 / model.step_days)
     model.run(model.vorticity(start), day_of_year(day), profile.last_lead_hours / 24, every=every, watch=look)
-    values = accumulate(np.stack(samples))
-    lead, variable, sites, _ = values.shape
-    # (lead, variable, site, cycle x member) to (cycle, variable, lead, site, member)
-    return np.ascontiguousarray(values.reshape(lead, variable, sites, -1, members).transpose(3, 1, 0, 2, 4))
+    if at_nodes is None:
+        shape = (0, len(VARIABLES), len(profile.lead_hours), len(cover_places().x), members)
+        return samples.values(members), np.empty(shape, dtype=np.float32)
+    return samples.values(members), at_nodes.values(members)
+
+
+def _usual_at_nodes(source: ChannelModel, truth: Truth, normals: Normals) -> Normals:
+    """What is usual at the nodes of the cover."""
+    basis = PlaceBasis(source, cover_places().x, cover_places().y)
+    means = (truth.eddy.mean(axis=-1)[..., None], truth.mean.mean(axis=-1)[..., None])
+    usual = basis.features(means)[..., 0]
+    return replace(normals, streamfunction=usual[0], thickness=usual[3])
 
 
 def init_days(provider: Provider, first: int, count: int) -> Floats:

@@ -19,6 +19,7 @@ from skyproof.domain.cycles import CycleBatch, ObservationBatch, SourceSpec
 from skyproof.domain.sites import Site
 from skyproof.domain.times import to_datetime64
 from skyproof.stages.sandbox.events import STATION_KINDS, Event
+from skyproof.stages.sandbox.geography import cover_nodes
 from skyproof.stages.sandbox.planet import Planet
 from skyproof.stages.sandbox.providers import Provider
 from skyproof.stages.sandbox.surface import UNITS, VARIABLES
@@ -78,7 +79,10 @@ class SandboxSource:
 
     def cycles(self, sites: tuple[Site, ...], after: datetime, until: datetime) -> Iterator[CycleBatch]:
         """Cycles that became available in (after, until], oldest first, at the given sites."""
-        known = {site.site_id: index for index, site in enumerate(self._planet.places.sites())}
+        nodes = [site.site_id for site in cover_nodes()]
+        at_nodes = bool(sites) and sites[0].site_id in nodes
+        names = nodes if at_nodes else [site.site_id for site in self._planet.places.sites()]
+        known = {name: index for index, name in enumerate(names)}
         chosen = [known[site.site_id] for site in sites if site.site_id in known]
         ids = tuple(site.site_id for site in sites if site.site_id in known)
         parts = self._planet.parts(self._provider)
@@ -86,9 +90,11 @@ class SandboxSource:
         issues = [issue for number in range(sum(parts[-1])) for issue in self._publish(number)]
         due = sorted((i for i in issues if after < i.available_at <= until), key=lambda issue: issue.available_at)
         for part, group in groupby(due, key=lambda issue: bisect_right(starts, issue.number) - 1):
-            batch = list(group)
-            held = self._planet.cycles(self._provider, part)[..., chosen, :]
-            values = np.stack([self._spoil(held[issue.number - starts[part]], issue) for issue in batch])
+            begin, held = self._held(part, at_nodes=at_nodes)
+            batch = [issue for issue in group if issue.number >= begin]
+            if not batch:
+                continue
+            values = np.stack([self._spoil(held[issue.number - begin][..., chosen, :], issue) for issue in batch])
             yield CycleBatch(
                 source_id=self._provider.name,
                 init_times=tuple(issue.init_time for issue in batch),
@@ -99,6 +105,16 @@ class SandboxSource:
                 site_ids=ids,
                 values=values,
             )
+
+    def _held(self, part: int, *, at_nodes: bool) -> tuple[int, Floats]:
+        """The number of the first cycle of a part that is held at the sites, or at the nodes, and the values from it on."""
+        first, count = self._planet.parts(self._provider)[part]
+        if not at_nodes:
+            return first, self._planet.cycles(self._provider, part)
+        covered = self._planet.covered(self._provider, part)
+        if covered is None:
+            return first + count, np.empty(0, dtype=np.float32)
+        return first + count - len(covered), covered
 
     def _publish(self, number: int) -> Iterator[_Issue]:
         """How a cycle appears: usually once and in time; not at all, late, twice or as another when something is wrong."""

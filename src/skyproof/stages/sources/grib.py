@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from skyproof.domain.errors import UnreadableFileError
 from skyproof.domain.sites import Site
 from skyproof.domain.variables import VARIABLES, find_variable
+from skyproof.science.grids import Stencil, bilinear_stencil, nearest_stencil
 from skyproof.stages.sources.fields import COMPONENT_NAMES, JOULES, FieldValues
-from skyproof.stages.sources.grids import Stencil, bilinear_stencil, nearest_stencil
 from skyproof.stages.sources.problems import Problems
 
 # Why sqlite3 above: the wheels of eccodes bring an old SQLite (3.26) and load it for the whole process. Whichever is there

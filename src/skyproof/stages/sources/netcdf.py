@@ -15,8 +15,8 @@ from skyproof.domain.errors import ContractError, UnreadableFileError
 from skyproof.domain.sites import Site
 from skyproof.domain.times import from_datetime64
 from skyproof.domain.variables import VARIABLES, find_variable
+from skyproof.science.grids import Stencil, bilinear_stencil, nearest_stencil
 from skyproof.stages.sources.fields import COMPONENT_NAMES, JOULES, FieldValues
-from skyproof.stages.sources.grids import Stencil, bilinear_stencil, nearest_stencil
 from skyproof.stages.sources.problems import Problems
 
 # Names that files use for an axis, beside the CF standard name that settles it.

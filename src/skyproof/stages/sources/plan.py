@@ -48,6 +48,8 @@ class IngestPlan:
     sources: tuple[Source, ...]
     feeds: tuple[ObservationFeed, ...]
     messages: tuple[str, ...] = ()
+    #: Those of the sources that are fields altogether, and can be read anywhere.
+    fields: tuple[Source, ...] = ()
 
 
 def plan_ingest(
@@ -95,7 +97,8 @@ def plan_ingest(
             f"{rejected} rows or messages are wrong and nothing was taken in: {'; '.join(messages[:5])}",
             hint="mend them, or ingest without --strict to take in the good ones",
         )
-    return IngestPlan(found, sources, feeds, messages)
+    fields = tuple(source for source in sources if source.spec.source_id not in reading.in_tables)
+    return IngestPlan(found, sources, feeds, messages, fields)
 
 
 class _Reading:
@@ -139,6 +142,11 @@ class _Reading:
         """Every source of the spec, in its order."""
         fields = [part.source for part in spec.inputs if isinstance(part, FieldFiles)]
         return tuple(dict.fromkeys([*self._points, *fields]))
+
+    @property
+    def in_tables(self) -> frozenset[str]:
+        """Sources of which some rows stand in tables."""
+        return frozenset(self._points)
 
     def source(self, spec: IngestSpec, source_id: str, sites: tuple[Site, ...]) -> FileSource:
         """One source: its tables as read, its fields read at ``sites``."""

@@ -26,6 +26,7 @@ from skyproof.domain.deliveries import ApiKey
 from skyproof.domain.errors import SkyproofError
 from skyproof.domain.protocols import Clock
 from skyproof.stages.deliver.desk import Desk
+from skyproof.stages.deliver.points import Points
 from skyproof.stages.deliver.quotas import Meter
 from skyproof.stages.deliver.rendering import Draw
 from skyproof.surfaces.api import problems, wire
@@ -68,6 +69,7 @@ def create_app(
     keys_outlive_s: float = 3600.0,
     plans: Mapping[str, Plan] = PLANS,
     wall: Callable[[], float] = time.time,
+    points: Points | None = None,
     pusher: Pusher | None = None,
     gate: Gate | None = None,
     deprecations: tuple[Deprecation, ...] = DEPRECATIONS,
@@ -80,12 +82,13 @@ def create_app(
         claim: gives the newest scorecard as plain data, or None; shown on the console.
         console: serve the operators' page at ``/`` to callers on this machine.
         draw: gives scenarios of a run; the archive's own where it is None.
-        nearest_site_km: a coordinate farther than this from every site is refused.
+        nearest_site_km: a coordinate farther than this from every site is a point of its own, or refused.
         refresh_s: how long the newest run is taken as known, in seconds; sites five times as long.
         remember_keys_s: how long a key is taken as known, in seconds.
         keys_outlive_s: how long a key that opened goes on opening while the database is away, in seconds.
         plans: what customers may ask for, by the name of their plan.
         wall: the machine's clock in seconds since 1970, by which requests are counted.
+        points: forecasts coordinates that no site answers; without it they are refused.
         pusher: tells customers what happens; by default webhooks are kept, and nothing is pushed.
         gate: bounds what is under way.
         deprecations: what goes away.
@@ -95,7 +98,7 @@ def create_app(
     meter = Meter(archive.usage, plans=plans, wall=wall)
     writer = archive.deliveries.start_writer()
     drawing = {} if draw is None else {"draw": draw}
-    desk = open_desk(archive, nearest_site_km=nearest_site_km, refresh_s=refresh_s, **drawing)
+    desk = open_desk(archive, points=points, nearest_site_km=nearest_site_km, refresh_s=refresh_s, **drawing)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:

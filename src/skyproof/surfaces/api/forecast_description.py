@@ -77,7 +77,7 @@ _GRID = {
         "latitude": _NUMBER,
         "longitude": _NUMBER,
         "elevation": _NUMBER,
-        "method": {"enum": ["site", "nearest_site"]},
+        "method": {"enum": ["site", "nearest_site", "interpolated"]},
         "distance_km": _NUMBER,
     },
 }
@@ -92,6 +92,14 @@ _META = {
         "init_time": _TEXT,
         "issued_at": _TEXT,
         "attribution": {"type": "array", "items": _TEXT},
+        "calibration": {
+            "type": "object",
+            "description": "What the forecast was calibrated on; distance_km to the nearest site with a record.",
+            "properties": {
+                "scope": {"enum": ["own_record", "neighbours", "interpolated"]},
+                "distance_km": {"type": ["number", "null"]},
+            },
+        },
         "links": {"type": "object", "additionalProperties": _TEXT},
     },
 }

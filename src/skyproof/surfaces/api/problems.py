@@ -23,6 +23,7 @@ from starlette.routing import Match
 from skyproof.domain.errors import (
     AccessError,
     AuthenticationError,
+    BusyError,
     DatabaseAwayError,
     InputError,
     NotAvailableError,
@@ -71,6 +72,7 @@ CODES: tuple[Code, ...] = (
     Code("not_available", 404, "There is no answer yet", "A right question that cannot be answered (yet)."),
     Code("no_run", 404, "There is no run yet", "No run was published by the time asked for."),
     Code("no_release", 404, "There is no release yet", "Nothing has been learned yet."),
+    Code("busy", 429, "Too much is asked at once", "Ask again when Retry-After says."),
     Code(
         "day_closed", 503, "The day of the answer is closed", "It took past midnight UTC and was not sent; ask again."
     ),
@@ -154,9 +156,9 @@ def error_problem(request: Request, error: SkyproofError, *, missing_is_404: boo
     if isinstance(error, AuthenticationError):
         headers = {"WWW-Authenticate": 'Bearer realm="skyproof"'}
         return problem(request, "authentication", error.message, hint=error.hint, headers=headers)
-    if isinstance(error, QuotaError):
+    if isinstance(error, QuotaError | BusyError):
         headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else None
-        return problem(request, "quota", error.message, hint=error.hint, headers=headers)
+        return problem(request, error.kind, error.message, hint=error.hint, headers=headers)
     if missing_is_404 and isinstance(error, InputError):
         return problem(request, "not_found", error.message, hint=error.hint)
     if isinstance(error, InputError | NotAvailableError | AccessError):

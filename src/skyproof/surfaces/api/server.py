@@ -22,6 +22,7 @@ import uvicorn
 
 from skyproof.archive.archive import Archive
 from skyproof.archive.database import SERVING_PATIENCE_S
+from skyproof.cycle.point_forecast import PointForecasts
 from skyproof.cycle.pushing import make_pusher
 from skyproof.cycle.verify_cycle import release_scorecard
 from skyproof.cycle.wiring import Product, open_product
@@ -137,6 +138,7 @@ def _product_app(product: Product, *, console: bool) -> Front:
         nearest_site_km=product.settings.nearest_site_km,
         keys_outlive_s=60.0 * product.settings.keys_outlive_database_minutes,
         plans=product.settings.all_plans,
+        points=PointForecasts(product),
         pusher=make_pusher(product),
     )
 
