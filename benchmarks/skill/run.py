@@ -48,9 +48,17 @@ def _product(table: Table, data: Path, out: Path, command: str, again: bool) -> 
     folder = out / table.name / "product"
     quantiles = folder / "quantiles.parquet"
     if again or not quantiles.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        spec, joined = SPECS / f"{table.name}.yaml", SPECS / f"{table.name}-both.yaml"
+        if joined.exists():
+            # Providers in files of their own: the product is given the table that the baselines are given.
+            data = folder / "data"
+            data.mkdir(exist_ok=True)
+            spec = joined
+            table.frame.to_parquet(data / f"{table.name}.parquet")
         began = time.perf_counter()
         subprocess.run(
-            [command, "bench", str(SPECS / f"{table.name}.yaml"), "--json", "--out", str(folder)],
+            [command, "bench", str(spec), "--json", "--out", str(folder)],
             check=True, stdout=subprocess.DEVNULL, env={**os.environ, "SKYPROOF_BENCH_DATA": str(data)},
         )  # fmt: skip
         (folder / "seconds.json").write_text(json.dumps(round(time.perf_counter() - began, 1)))
