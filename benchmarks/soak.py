@@ -48,7 +48,7 @@ _AFTERMATH_S = 3.0
 _STALE_S = 10.0
 _CALIBRATING_S = 10.0
 #: Caches of a worker are full after so many runs; only then is its memory judged.
-_WARM_RUNS = 100
+_WARM_RUNS = 170
 _JUDGED_S = 300.0
 
 
@@ -73,7 +73,6 @@ class Soak:
         self.sites = tuple(Site(f"s{k:03d}", f"Site {k}", 40 + k / 100, 8 + k / 100, 100.0) for k in range(sites))
         self.events = Events()
         self.tokens: dict[str, str] = {}
-        self.truth = Truth()
         self.began = time.monotonic()
         self._drafts = np.random.default_rng(seed)
         with Archive.open(home) as archive:
@@ -84,6 +83,7 @@ class Soak:
                 archive.customers.add_key(key)
         (home / "skyproof.yaml").write_text(SETTINGS)
         self.archive = Archive.open(home)
+        self.truth = Truth(self.archive)
         self.publish()
 
     def publish(self) -> None:
@@ -100,7 +100,6 @@ class Soak:
             1.0, (), REASONS,
         )  # fmt: skip
         run = self.archive.runs.publish(draft)
-        self.truth.add(run, self.archive.runs.open(run))
         self.events.runs.append((time.monotonic(), run.run_id))
 
     def kill(self, serving: Serving, *, spared: int | None) -> None:
@@ -251,7 +250,7 @@ def main() -> int:
     parser.add_argument("--sites", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
-        "--most-slope", type=float, default=1.0, help="MiB a minute that a worker may grow in the last part"
+        "--most-slope", type=float, default=1.5, help="MiB a minute that a worker may grow in the last part"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

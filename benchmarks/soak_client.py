@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import orjson
 
+from skyproof.archive.archive import Archive
 from skyproof.archive.run_file import RunReader
 from skyproof.domain.forecasts import Run
 from skyproof.domain.quantiles import INDEX_P10, INDEX_P90
@@ -83,14 +84,18 @@ class Client:
 class Truth:
     """What every run's file holds, read apart from the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
         self._runs: dict[str, tuple[Run, RunReader]] = {}
         self._checked: dict[tuple[str, str, str], Answer] = {}
         self._names: dict[str, tuple[str, str, str]] = {}
 
-    def add(self, run: Run, reader: RunReader) -> None:
-        """A run that was published."""
-        self._runs[run.run_id] = (run, reader)
+    def run(self, run_id: str) -> tuple[Run, RunReader]:
+        """A run, and its file."""
+        if run_id not in self._runs:
+            run = self._archive.runs.find(run_id)
+            self._runs[run_id] = (run, self._archive.runs.open(run))
+        return self._runs[run_id]
 
     def check(self, answer: Answer, site_id: str, customer_id: str) -> Answer:
         """The answer with what is wrong with it.
@@ -111,7 +116,7 @@ class Truth:
     def _read(self, answer: Answer, digest: str, site_id: str, customer_id: str) -> Answer:
         said = answer.json()
         meta = said["meta"]
-        run, reader = self._runs[meta["run_id"]]
+        run, reader = self.run(meta["run_id"])
         series = reader.site(site_id)
         hours = [
             (datetime.fromisoformat(label) - run.init_time) / timedelta(hours=1) for label in said["hourly"]["time"]

@@ -45,7 +45,7 @@ from skyproof.domain.times import to_epoch_seconds
 QUEUE_LENGTH = 10_000
 #: Most receipts in one transaction.
 BATCH_LENGTH = 512
-_KNOWN_BODIES = 65_536
+_KNOWN_BODIES = 16_384
 _COMPRESSION_LEVEL = 1
 _DAY_S = 86_400
 _FIELDS = tuple(field.name for field in fields(Receipt))
