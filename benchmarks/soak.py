@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -106,7 +107,8 @@ class Soak:
         """Kill a worker, as the kernel would."""
         workers = [pid for pid in serving.workers() if pid != spared]
         if workers and len(serving.workers()) > 1:
-            os.kill(self.chance.choice(workers), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.chance.choice(workers), signal.SIGKILL)
             self.events.kills.append(time.monotonic())
 
     def lock(self, seconds: float) -> None:
