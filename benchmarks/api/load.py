@@ -135,7 +135,8 @@ class _OpenLoop:
         self._head = "".join(f"{each}\r\n" for each in (f"Host: {self._parts.netloc}", *asking.headers))
         self._chance = random.Random(1)
         self._waiting: deque[float] = deque()
-        self._idle: list[_Connection] = []
+        # Taken in turn: one left lying for seconds would be closed by the server.
+        self._idle: deque[_Connection] = deque()
 
     async def run(self, per_s: float, seconds: float, connections: int) -> list[float]:
         """Seconds that each answer took from the instant it was due."""
@@ -144,7 +145,7 @@ class _OpenLoop:
             await loop.create_connection(lambda: _Connection(self._free), self._parts.hostname, self._parts.port)
             for _ in range(connections)
         ]
-        self._idle = [protocol for _, protocol in made]
+        self._idle.extend(protocol for _, protocol in made)
         await asyncio.to_thread(self._pace, loop, per_s, seconds)
         while self._waiting or len(self._idle) < connections:
             await asyncio.sleep(0.01)
@@ -166,7 +167,7 @@ class _OpenLoop:
             self._waiting.append(due)
             return
         target = _PLACE.sub(lambda _: str(self._chance.randrange(self._asking.choices)), self._asking.target)
-        self._idle.pop().ask(due, f"GET {target} HTTP/1.1\r\n{self._head}\r\n".encode())
+        self._idle.popleft().ask(due, f"GET {target} HTTP/1.1\r\n{self._head}\r\n".encode())
 
     def _free(self, connection: _Connection) -> None:
         self._idle.append(connection)
