@@ -57,6 +57,7 @@ bench-cycle: .venv/runtime ## one cycle for 2,000 sites
 
 bench-learn: .venv/runtime ## learning: the solver beside scipy's, and the refit of a whole business
 	$(BIN)/python benchmarks/learn_bench.py
+	$(BIN)/python benchmarks/business_bench.py
 
 .venv-peers/made: requirements/peers.txt
 	$(PYTHON) -m venv .venv-peers

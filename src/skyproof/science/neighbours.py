@@ -51,8 +51,8 @@ def neighbour_offsets(weights: Floats, sums: Floats, counts: Floats, *, pseudo_c
     """
     return _weighted_means(
         plain_array(weights),
-        plain_array(np.nan_to_num(sums)),
-        plain_array(np.nan_to_num(counts)),
+        plain_array(np.where(np.isnan(sums), 0.0, sums)),
+        plain_array(np.where(np.isnan(counts), 0.0, counts)),
         np.float32(pseudo_cases),
     )
 

@@ -72,13 +72,15 @@ def case_block(cases: Cases, leads: NDArray[np.intp], as_of: np.datetime64 | Non
     known_at = days(valid) + cases.delay_hours / 24.0
     issued = days(cases.issue_times)
     until = float(issued[0]) if as_of is None else float(days(as_of))
-    observed = np.asarray(cases.observed[:, leads], dtype=np.float32)
+    # Of what is only asked about a view will do.
+    some = _as_slice(leads) if as_of is None else leads
+    observed = np.asarray(cases.observed[:, some], dtype=np.float32)
     told = np.zeros(valid.shape, dtype=bool) if as_of is None else known_at <= until
     observed = np.where(told[..., None] & np.isfinite(observed), observed, np.float32(np.nan))
     return CaseBlock(
-        members={name: array[:, leads] for name, array in cases.members.items()},
-        predictors={name: array[:, leads] for name, array in cases.predictors.items()},
-        recent={name: array[:, leads] for name, array in cases.recent.items()},
+        members={name: array[:, some] for name, array in cases.members.items()},
+        predictors={name: array[:, some] for name, array in cases.predictors.items()},
+        recent={name: array[:, some] for name, array in cases.recent.items()},
         observed=observed,
         times=EventTimes(issued, known_at.reshape(-1), until if as_of is not None else -math.inf),
         terms=harmonics(valid),
@@ -86,6 +88,12 @@ def case_block(cases: Cases, leads: NDArray[np.intp], as_of: np.datetime64 | Non
         age_days=np.maximum(issued[-1] - days(valid), 0.0),
         places=np.array([(site.latitude, site.longitude, site.elevation_m) for site in cases.sites]).reshape(-1, 3),
     )
+
+
+def _as_slice(places: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """The same places as a slice, where they follow each other."""
+    first, last = int(places[0]), int(places[-1])
+    return slice(first, last + 1) if np.array_equal(places, np.arange(first, last + 1)) else places
 
 
 def spread_out(count: int, wanted: int) -> NDArray[np.intp]:

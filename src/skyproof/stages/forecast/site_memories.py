@@ -48,6 +48,7 @@ class SiteMemories:
     def __init__(self, traits: MemoryTraits) -> None:
         self._traits = traits
         self._numbers: dict[str, NDArray[np.float64]] = {}
+        self._neighbours: bool | None = None
 
     def learn(self, block: CaseBlock, errors: Floats, features: Floats, scale: Floats) -> Recollection:
         """Run through a block of known errors, (issue, lead, site), and keep what they taught.
@@ -58,7 +59,7 @@ class SiteMemories:
             features: (site, event, k).
             scale: expected size of the errors.
         """
-        self._numbers = {"places": block.places}
+        self._numbers, self._neighbours = {"places": block.places}, None
         return self._run(block, errors, features, scale, None)
 
     def recall(self, block: CaseBlock, features: Floats, sites: NDArray[np.intp]) -> Recollection:
@@ -69,8 +70,10 @@ class SiteMemories:
     @property
     def has_neighbours(self) -> bool:
         """Whether enough of the learned sites have coordinates to ask those around a site."""
-        places = self._numbers["places"]
-        return int(np.isfinite(places[:, :2]).all(axis=1).sum()) >= _FEWEST_NEIGHBOURS
+        if self._neighbours is None:
+            located = np.isfinite(self._numbers["places"][:, :2]).all(axis=1)
+            self._neighbours = int(located.sum()) >= _FEWEST_NEIGHBOURS
+        return self._neighbours
 
     def state(self) -> dict[str, NDArray[np.float64]]:
         """Sums of every site."""
@@ -78,6 +81,7 @@ class SiteMemories:
 
     def restore(self, state: Mapping[str, Floats]) -> None:
         """Take them back."""
+        self._neighbours = None
         own = {name: array for name, array in state.items() if name.startswith("memory_")}
         self._numbers = {name.removeprefix("memory_"): np.asarray(array) for name, array in own.items()}
 
