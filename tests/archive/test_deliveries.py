@@ -85,7 +85,7 @@ def test_a_receipt_that_cannot_be_written_says_so_and_the_writer_goes_on(
             raise RuntimeError("lightning")
 
         with monkeypatch.context() as patch:
-            patch.setattr(deliveries.ReceiptWriter, "_write_bodies", no_database)
+            patch.setattr(deliveries, "insert_bodies", no_database)
             with pytest.raises(StoreUnavailableError, match="lightning"):
                 writer.record(make_receipt(2), b"y").result(SECONDS)
         writer.record(make_receipt(3), b"z").result(SECONDS)

@@ -15,8 +15,7 @@ import pytest
 from skyproof.archive.archive import Archive
 from skyproof.cycle.clock import FixedClock
 from skyproof.cycle.deliver_cycle import open_desk
-from skyproof.cycle.demo_cycle import ingest_planet
-from skyproof.cycle.experts import QUICK_KINDS
+from skyproof.cycle.demo_cycle import ingest_planet, profile_settings
 from skyproof.cycle.forecast_cycle import forecast_cycle
 from skyproof.cycle.learn_cycle import learn_cycle
 from skyproof.cycle.point_forecast import PointForecasts
@@ -34,13 +33,7 @@ from skyproof.stages.sandbox.planet import build_planet
 from skyproof.stages.sandbox.profiles import find_profile
 
 PROFILE = find_profile("small")
-SETTINGS = Settings(
-    clock="simulated",
-    sandbox_profile="small",
-    horizon_hours=PROFILE.horizon_hours,
-    tail_days=PROFILE.tail_days,
-    experts=QUICK_KINDS,
-)
+SETTINGS = Settings(**profile_settings(PROFILE))
 #: Inside the planet's cover, and hundreds of kilometres from every site of the small planet.
 POINT = {"latitude": "46.8721", "longitude": "-14.2049"}
 

@@ -15,7 +15,7 @@ import pytest
 from skyproof.archive.archive import Archive
 from skyproof.cycle.clock import FixedClock
 from skyproof.cycle.deliver_cycle import open_desk
-from skyproof.cycle.experts import QUICK_KINDS
+from skyproof.cycle.demo_cycle import profile_settings
 from skyproof.cycle.forecast_cycle import forecast_cycle
 from skyproof.cycle.ingest_cycle import take_in_feed, take_in_source
 from skyproof.cycle.learn_cycle import learn_cycle
@@ -32,13 +32,7 @@ from skyproof.stages.sandbox.profiles import find_profile
 from skyproof.stages.sandbox.source import SandboxStations, sandbox_sites, sandbox_sources
 
 PROFILE = find_profile("small")
-SETTINGS = Settings(
-    clock="simulated",
-    sandbox_profile="small",
-    horizon_hours=PROFILE.horizon_hours,
-    tail_days=PROFILE.tail_days,
-    experts=QUICK_KINDS,
-)
+SETTINGS = Settings(**profile_settings(PROFILE))
 BEFORE = PROFILE.learn_until + timedelta(days=1)
 AFTER = BEFORE + timedelta(days=1)
 NEW = 2

@@ -28,6 +28,9 @@ _DELAY_HOURS = 1.0
 #: Members of all variables are kept from the first reading on where they take no more than this, in bytes.
 _HELD_BYTES = 2**30
 
+#: The cover of a cycle, and the places by number that the cycle does not have.
+_Cover = tuple[SourceCycle, NDArray[np.intp]]
+
 
 class CaseReader:
     """The cases of one variable of a grid after another, from the archive.
@@ -58,13 +61,17 @@ class CaseReader:
     ) -> None:
         inits = np.array([to_datetime64(floor_to_hours(issue, grid.step_hours)) for issue in issue_times])
         self._cycles, self._grid, self._newest = cycles, grid, newest
-        self._between = as_of if between else None
+        self._covers: dict[SourceCycle, _Cover] = {}
         self._inits = inits.astype("datetime64[s]")
         self._observed = _outcomes(observations, grid, self._inits, as_of)
         self._held: dict[int, dict[str, NDArray[np.float32]]] = {}
         self._means: dict[str, list[NDArray[np.float32]]] = {source_id: [] for source_id in newest}
         self.member_counts: dict[str, int] = dict.fromkeys(newest, 0)
         self.age_hours = {source_id: _ages(held, issue_times) for source_id, held in newest.items()}
+        if between:
+            held_cycles = {cycle for held in newest.values() for cycle in held if cycle is not None}
+            covers = {cycle: self._find_cover(cycle, as_of) for cycle in held_cycles}
+            self._covers = {cycle: cover for cycle, cover in covers.items() if cover is not None}
         for index in range(len(grid.variables)):
             members = self._read(index)
             for source_id, values in members.items():
@@ -145,19 +152,23 @@ class CaseReader:
                 for issue in uses[cycle]:
                     here, there = _meeting_leads(grid.lead_hours, self._inits[issue], own_leads, cycle)
                     aligned[issue][here, :, : said.shape[-1]] = said[there]
-        if self._between is not None:
-            for cycle, issues in uses.items():
-                aligned = self._fill_between(aligned, index, cycle, issues, self._between)
+        for cycle, issues in uses.items():
+            if cycle in self._covers:
+                aligned = self._fill_between(aligned, index, cycle, issues)
         return aligned
 
+    def _find_cover(self, cycle: SourceCycle, as_of: datetime) -> _Cover | None:
+        """The cover of a cycle, and the places that the cycle does not have; None where there is no cover, or nothing lacking."""
+        held = set(self._cycles.site_ids(cycle))
+        lacking = np.flatnonzero([site.site_id not in held for site in self._grid.sites])
+        cover = cover_cycle(self._cycles, cycle, as_of=as_of) if len(lacking) else None
+        return None if cover is None else (cover, lacking)
+
     def _fill_between(
-        self, aligned: NDArray[np.float32], index: int, cycle: SourceCycle, issues: Sequence[int], as_of: datetime
+        self, aligned: NDArray[np.float32], index: int, cycle: SourceCycle, issues: Sequence[int]
     ) -> NDArray[np.float32]:
         """Values (issue, lead, site, member) with those of places that a cycle does not have from its cover."""
-        cover, held = cover_cycle(self._cycles, cycle, as_of=as_of), set(self._cycles.site_ids(cycle))
-        lacking = np.flatnonzero([site.site_id not in held for site in self._grid.sites])
-        if cover is None or not len(lacking):
-            return aligned
+        cover, lacking = self._covers[cycle]
         sites = [self._grid.sites[place] for place in lacking]
         data = read_between(self._cycles, cover, sites, variables=(self._grid.variables[index],))
         if data is None:

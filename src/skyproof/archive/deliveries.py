@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
@@ -24,12 +23,12 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 import zstandard
-from sqlalchemy.engine import Connection
 
 from skyproof.archive.database import Database, raw_cursor, rows_as_dicts
 from skyproof.archive.receipt_journal import ReceiptJournal
 from skyproof.archive.receipt_replay import Replay
-from skyproof.archive.tables import bodies, receipts
+from skyproof.archive.receipt_rows import check_open, check_same, digest_of, insert_bodies
+from skyproof.archive.tables import bodies, from_epoch_days, receipts
 from skyproof.domain.deliveries import Receipt
 from skyproof.domain.errors import (
     DatabaseAwayError,
@@ -39,15 +38,13 @@ from skyproof.domain.errors import (
     StoreUnavailableError,
     UnknownNameError,
 )
-from skyproof.domain.times import to_epoch_seconds
+from skyproof.domain.times import from_epoch_seconds, to_epoch_seconds
 
 #: Receipts that may wait; beyond this the store is too slow and the caller must say so instead of piling up.
 QUEUE_LENGTH = 10_000
 #: Most receipts in one transaction.
 BATCH_LENGTH = 512
 _KNOWN_BODIES = 16_384
-_COMPRESSION_LEVEL = 1
-_DAY_S = 86_400
 _FIELDS = tuple(field.name for field in fields(Receipt))
 _VALUES = attrgetter(*_FIELDS)
 
@@ -67,7 +64,6 @@ class ReceiptWriter:
         self._known: OrderedDict[str, str] = OrderedDict()
         self._closed = False
         self._changed = threading.Condition()
-        self._compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
         self._thread = threading.Thread(target=self._work, name="receipts", daemon=True)
         self._thread.start()
         if self._replay is not None:
@@ -198,8 +194,8 @@ class ReceiptWriter:
             name = receipt.forecast_id
             held = digests.get(name) or self._known.get(name)
             # A body we hold under the digest it comes with need not be hashed again.
-            digest = held if held == receipt.bytes_digest else hashlib.sha256(body).hexdigest()
-            _check_same(name, held or digest, digest)
+            digest = held if held == receipt.bytes_digest else digest_of(body)
+            check_same(name, held or digest, digest)
             digests[name] = digest
             if name not in self._known:
                 new[name] = body
@@ -209,32 +205,16 @@ class ReceiptWriter:
                 self._write_receipts(cursor, rows)
             return digests
         with self._database.writing() as connection:
-            self._write_bodies(connection, new, digests)
+            insert_bodies(self._database, connection, new, digests)
             self._write_receipts(raw_cursor(connection), rows)
         return digests
-
-    def _write_bodies(self, connection: Connection, new: dict[str, bytes], digests: dict[str, str]) -> None:
-        if not new:
-            return
-        query = sa.select(bodies.c.forecast_id, bodies.c.digest).where(bodies.c.forecast_id.in_(new))
-        for forecast_id, held in connection.execute(query).all():
-            _check_same(forecast_id, held, digests[forecast_id])
-            del new[forecast_id]
-        rows = [
-            {"forecast_id": name, "digest": digests[name], "body": self._compressor.compress(body)}
-            for name, body in new.items()
-        ]
-        if rows:
-            connection.execute(self._database.insert_new(bodies), rows)
 
     def _write_receipts(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
         self._insert_receipts(cursor, rows)
         # Asked after the rows are in: from then on the ledger waits for this transaction before it closes a day.
         (closed,) = cursor.execute("SELECT max(day) FROM ledger_days").fetchone()
-        if closed is not None and min(row[-1] for row in rows) < (closed + 1) * _DAY_S:
-            raise DayClosedError(
-                "the day of a receipt is closed in the ledger", hint="the answer took too long; ask again"
-            )
+        first = from_epoch_seconds(min(row[-1] for row in rows)).date()
+        check_open(first, None if closed is None else from_epoch_days(closed))
 
     def _insert_receipts(self, cursor: Any, rows: list[tuple[Any, ...]]) -> None:
         names = ", ".join(_FIELDS)
@@ -324,7 +304,7 @@ def unpack_body(forecast_id: str, digest: str, packed: bytes) -> bytes:
         body = zstandard.ZstdDecompressor().decompress(packed)
     except zstandard.ZstdError as error:
         raise IntegrityError(f"the body of forecast {forecast_id} is damaged", hint="skyproof doctor") from error
-    if hashlib.sha256(body).hexdigest() != digest:
+    if digest_of(body) != digest:
         raise IntegrityError(f"the body of forecast {forecast_id} does not match its digest", hint="skyproof doctor")
     return body
 
@@ -356,11 +336,3 @@ def _settle_on_loop(futures: Sequence[asyncio.Future[None]], error: Exception | 
             future.set_result(None)
         else:
             future.set_exception(error)
-
-
-def _check_same(forecast_id: str, held: str, digest: str) -> None:
-    if held != digest:
-        raise IntegrityError(
-            f"forecast {forecast_id} was delivered before with other bytes",
-            hint="the same forecast id must always be the same bytes; do not send this answer",
-        )

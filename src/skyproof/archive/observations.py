@@ -191,12 +191,13 @@ class Observations:
         seconds = _axis(valid_from, valid_until, step_hours)
         values = np.full((len(variables), len(seconds), len(site_ids)), np.nan, dtype=np.float32)
         axis = (valid_from, valid_until, step_hours)
-        for index, variable in enumerate(variables):
-            rows = self.revisions(
-                variable=variable, site_ids=site_ids, axis=axis, as_of=as_of, include_flagged=include_flagged
-            )
-            # Rows come oldest revision first; of repeated targets the last assignment stays.
-            values[index, rows["valid"], rows["site"]] = rows["value"]
+        places, numbers = self._places(site_ids), self._names.find(variables)
+        with self._database.reading() as connection:
+            for index, variable in enumerate(variables):
+                number = numbers.get(variable)
+                rows = self._revisions(connection, number, places, axis, as_of, include_flagged=include_flagged)
+                # Rows come oldest revision first; of repeated targets the last assignment stays.
+                values[index, rows["valid"], rows["site"]] = rows["value"]
         return seconds.astype("datetime64[s]"), values
 
     def revisions(
@@ -206,7 +207,6 @@ class Observations:
         site_ids: Sequence[str],
         axis: tuple[datetime, datetime, int],
         as_of: datetime,
-        include_flagged: bool = False,
     ) -> NDArray[Any]:
         """All that was said of one variable by ``as_of``, by valid time and site, oldest first.
 
@@ -215,30 +215,46 @@ class Observations:
             site_ids: the sites asked for.
             axis: the first and the last valid time, and the hours between two.
             as_of: rows recorded later do not exist.
-            include_flagged: take values of flagged rows as they are.
 
         Returns:
             A structured array: ``valid`` and ``site`` number the valid time on the axis and the site, ``recorded_at`` in epoch
             seconds, ``value`` float32, NaN for what is missing or flagged.
         """
-        known = self._names.find((variable, *site_ids))
+        places, number = self._places(site_ids), self._names.find((variable,)).get(variable)
+        with self._database.reading() as connection:
+            return self._revisions(connection, number, places, axis, as_of)
+
+    def _places(self, site_ids: Sequence[str]) -> tuple[list[int], NDArray[np.int64]]:
+        """The numbers of the sites that are known, and for each number the site's place among those asked for, else -1."""
+        known = self._names.find(tuple(site_ids))
         columns = np.full(max(known.values(), default=0) + 1, -1, dtype=np.int64)
         for column, site_id in enumerate(site_ids):
             columns[known.get(site_id, 0)] = column
-        named = [known[site_id] for site_id in site_ids if site_id in known]
-        if not named or variable not in known:
+        return [known[site_id] for site_id in site_ids if site_id in known], columns
+
+    def _revisions(
+        self,
+        connection: Connection,
+        variable_id: int | None,
+        places: tuple[list[int], NDArray[np.int64]],
+        axis: tuple[datetime, datetime, int],
+        as_of: datetime,
+        *,
+        include_flagged: bool = False,
+    ) -> NDArray[Any]:
+        named, columns = places
+        if not named or variable_id is None:
             return np.empty(0, dtype=_REVISION)
         first, step = to_epoch_seconds(axis[0]), axis[2] * 3600
         query = _grid_query(
-            known[variable],
+            variable_id,
             (first, to_epoch_seconds(axis[1]), step),
             to_epoch_seconds(as_of),
             named if len(named) <= _NAMED_SITES else [],
             include_flagged,
             "-9e999" if self._database.is_sqlite else "'-Infinity'::float8",
         )
-        with self._database.reading() as connection:
-            rows = fetch_many(self._database, connection, query, _GRID_ROW)
+        rows = fetch_many(self._database, connection, query, _GRID_ROW)
         rows = rows[rows["site_id"] < len(columns)]
         column = columns[rows["site_id"]]
         rows, column = rows[column >= 0], column[column >= 0]

@@ -11,7 +11,6 @@ is taken here either.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import os
 import secrets
@@ -27,8 +26,9 @@ from typing import Any, BinaryIO
 import orjson
 import zstandard
 
+from skyproof.archive.receipt_rows import check_open, check_same, digest_of
 from skyproof.domain.deliveries import Receipt
-from skyproof.domain.errors import DayClosedError, IntegrityError, NotAvailableError, StoreUnavailableError
+from skyproof.domain.errors import IntegrityError, NotAvailableError, StoreUnavailableError
 from skyproof.domain.times import from_epoch_seconds, to_epoch_seconds
 
 try:
@@ -88,19 +88,13 @@ class ReceiptJournal:
         """
         with self._lock, self._folder_lock(exclusive=False):
             closed = self._closed_until()
-            if closed is not None and any(receipt.served_at.date() <= closed for receipt, _ in entries):
-                raise DayClosedError(
-                    "the day of a receipt is closed in the ledger", hint="the answer took too long; ask again"
-                )
+            check_open(min(receipt.served_at.date() for receipt, _ in entries), closed)
             new: dict[str, bytes] = {}
             digests: dict[str, str] = {}
             for receipt, body in entries:
-                name, digest = receipt.forecast_id, hashlib.sha256(body).hexdigest()
+                name, digest = receipt.forecast_id, digest_of(body)
                 held = known.get(name) or self._bodies.get(name) or digests.setdefault(name, digest)
-                if held != digest:
-                    raise IntegrityError(
-                        f"forecast {name} was delivered before with other bytes", hint="do not send it"
-                    )
+                check_same(name, held, digest)
                 if name not in known and name not in self._bodies:
                     new[name] = body
             self._add(_pack(Frame(tuple(receipt for receipt, _ in entries), new)))

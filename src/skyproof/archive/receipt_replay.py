@@ -5,18 +5,17 @@ What the tables will never take (a day that is closed, other bytes under the sam
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from dataclasses import asdict
 from pathlib import Path
 
 import sqlalchemy as sa
-import zstandard
 
 from skyproof.archive.database import Database
 from skyproof.archive.receipt_journal import Frame, ReceiptJournal, read_frames
-from skyproof.archive.tables import bodies, ledger_days, receipts
+from skyproof.archive.receipt_rows import check_open, digest_of, insert_bodies
+from skyproof.archive.tables import ledger_days, receipts
 from skyproof.domain.errors import DatabaseAwayError, DayClosedError, IntegrityError, SkyproofError
 
 logger = logging.getLogger(__name__)
@@ -97,22 +96,10 @@ class Replay:
                 self._write(path, Frame((receipt,), own))
 
     def _insert(self, frame: Frame) -> None:
-        compress = zstandard.ZstdCompressor(level=1).compress
-        digests = {name: hashlib.sha256(body).hexdigest() for name, body in frame.bodies.items()}
+        digests = {name: digest_of(body) for name, body in frame.bodies.items()}
         ids = [receipt.receipt_id for receipt in frame.receipts]
         with self._database.writing() as connection:
-            query = sa.select(bodies.c.forecast_id, bodies.c.digest).where(bodies.c.forecast_id.in_(digests))
-            held = {row.forecast_id: row.digest for row in connection.execute(query).all()}
-            for name, digest in held.items():
-                if digests[name] != digest:
-                    raise IntegrityError(f"forecast {name} was delivered before with other bytes")
-            new = [
-                {"forecast_id": name, "digest": digest, "body": compress(frame.bodies[name])}
-                for name, digest in digests.items()
-                if name not in held
-            ]
-            if new:
-                connection.execute(self._database.insert_new(bodies), new)
+            insert_bodies(self._database, connection, frame.bodies, digests)
             there = set(
                 connection.execute(sa.select(receipts.c.receipt_id).where(receipts.c.receipt_id.in_(ids))).scalars()
             )
@@ -122,8 +109,7 @@ class Replay:
             connection.execute(self._database.insert_new(receipts), missing)
             # Asked after the rows are in, as for every receipt: the ledger waits for this transaction.
             closed = connection.execute(sa.select(sa.func.max(ledger_days.c.day))).scalar_one()
-            if closed is not None and min(row["served_at"] for row in missing).date() <= closed:
-                raise DayClosedError("its day is closed in the ledger")
+            check_open(min(row["served_at"] for row in missing).date(), closed)
 
     def _work(self) -> None:
         while not self._stopping.wait(self._look_s):

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from skyproof.archive.archive import Archive
 from skyproof.cycle.backtest_cycle import backtest_cycle
@@ -32,7 +33,7 @@ from skyproof.domain.sites import Customer
 from skyproof.stages.sandbox.geography import cover_nodes
 from skyproof.stages.sandbox.maps import planet_map
 from skyproof.stages.sandbox.planet import Planet, build_planet
-from skyproof.stages.sandbox.profiles import find_profile
+from skyproof.stages.sandbox.profiles import PlanetProfile, find_profile
 from skyproof.stages.sandbox.source import SandboxStations, sandbox_sites, sandbox_sources
 from skyproof.stages.verify.scorecard import Scorecard
 
@@ -81,18 +82,21 @@ def prepare_home(home: Path, *, profile: str | None = None, seed: int | None = N
             )
         return settings
     chosen = find_profile(profile or "demo")
-    settings = load_settings(
-        home,
-        clock="simulated",
-        sandbox_profile=chosen.name,
-        sandbox_seed=seed,
-        horizon_hours=chosen.horizon_hours,
-        tail_days=chosen.tail_days,
-        # On the planet other kinds gain nothing, and take minutes (docs/benchmarks.md).
-        experts=QUICK_KINDS,
-    )
+    settings = load_settings(home, sandbox_seed=seed, **profile_settings(chosen))
     save_settings(home, settings)
     return settings
+
+
+def profile_settings(profile: PlanetProfile) -> dict[str, Any]:
+    """What a home of such a planet is set to."""
+    return {
+        "clock": "simulated",
+        "sandbox_profile": profile.name,
+        "horizon_hours": profile.horizon_hours,
+        "tail_days": profile.tail_days,
+        # On the planet other kinds gain nothing, and take minutes (docs/benchmarks.md).
+        "experts": QUICK_KINDS,
+    }
 
 
 def demo_cycle(product: Product, *, progress: Progress = silent) -> DemoResult:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from skyproof.domain.sites import Site
+from skyproof.science.sphere import EARTH_RADIUS_KM, unit_vectors
 
-# Mean radius of the Earth, km (IUGG 1980, R1).
-EARTH_RADIUS_KM = 6371.0088
 #: A place farther from its nearest point than this many grid spacings is outside the grid.
 _MOST_SPACINGS = 1.5
 #: A grid of one point speaks for this distance around it, km.
@@ -43,8 +42,8 @@ def nearest_stencil(latitudes: NDArray[np.float64], longitudes: NDArray[np.float
         longitudes: of every point, degrees east, any range.
         sites: the places.
     """
-    tree = cKDTree(_unit_vectors(latitudes, longitudes))
-    places = _unit_vectors(np.array([s.latitude for s in sites]), np.array([s.longitude for s in sites]))
+    tree = cKDTree(unit_vectors(latitudes, longitudes))
+    places = unit_vectors(np.array([s.latitude for s in sites]), np.array([s.longitude for s in sites]))
     chord, index = tree.query(places)
     if len(latitudes) > 1:
         # Points coincide at the poles of a regular grid, so the nearest other one may be at distance 0.
@@ -87,8 +86,3 @@ def bilinear_stencil(
     points = np.stack([table[lower, west], table[lower, east], table[lower + 1, west], table[lower + 1, east]], axis=1)
     weights = np.stack([(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x], axis=1)
     return Stencil(points, weights, inside)
-
-
-def _unit_vectors(latitudes: NDArray[np.float64], longitudes: NDArray[np.float64]) -> NDArray[np.float64]:
-    lat, lon = np.radians(latitudes), np.radians(longitudes)
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=-1)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skyproof.science.compiled import compiled, plain_array
+from skyproof.science.sphere import unit_vectors
 
 Floats = NDArray[Any]
 
@@ -27,7 +28,7 @@ def nearness(to: Floats, at: Floats, *, length_km: float, length_m: float) -> ND
     Returns:
         (to, at), 0 to 1; 0 where coordinates are unknown, and below a thousandth: who is so far away is no neighbour.
     """
-    first, second = _unit_vectors(to), _unit_vectors(at)
+    first, second = (unit_vectors(part[:, 0], part[:, 1]) for part in (to, at))
     chord = np.sqrt(np.maximum(2.0 - 2.0 * np.nan_to_num(first @ second.T), 0.0))
     distance_km = 2 * _EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / 2, 1.0))
     rise_m = np.nan_to_num(to[:, None, 2] - at[None, :, 2])
@@ -74,10 +75,3 @@ def _weighted_means(weights: Floats, sums: Floats, counts: Floats, pseudo_cases:
         for issue in range(issues):
             result[place, issue] /= count[issue]
     return result
-
-
-def _unit_vectors(places: Floats) -> Floats:
-    latitude, longitude = np.radians(places[:, 0]), np.radians(places[:, 1])
-    return np.stack(
-        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=1
-    )

@@ -9,7 +9,8 @@ import pytest
 
 from skyproof.domain.errors import UnknownNameError
 from skyproof.domain.sites import Site
-from skyproof.stages.deliver.nearest import EARTH_RADIUS_KM, SiteIndex
+from skyproof.science.sphere import EARTH_RADIUS_KM
+from skyproof.stages.deliver.nearest import SiteIndex
 
 ANYWHERE_KM = 25_000.0
 

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from skyproof.domain.errors import UnknownNameError
 from skyproof.domain.sites import Site
-
-#: Mean radius of the Earth, IUGG (Moritz 2000, Geodetic Reference System 1980).
-EARTH_RADIUS_KM = 6371.0088
+from skyproof.science.sphere import EARTH_RADIUS_KM, unit_vectors
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +120,7 @@ class SiteIndex:
 
 def _nearest(vectors: Floats, latitude: float, longitude: float) -> tuple[int, float]:
     """Which place is the nearest, and how far away it lies in km."""
-    here = _unit_vectors(np.radians(np.array([latitude])), np.radians(np.array([longitude])))[0]
+    here = unit_vectors(np.array([latitude]), np.array([longitude]))[0]
     # The chord keeps its precision at metres, where the arc cosine loses it.
     chords = np.linalg.norm(vectors - here, axis=1)
     index = int(np.argmin(chords))
@@ -130,12 +128,4 @@ def _nearest(vectors: Floats, latitude: float, longitude: float) -> tuple[int, f
 
 
 def _vectors_of(sites: Sequence[Site]) -> Floats:
-    latitude = np.radians(np.array([site.latitude for site in sites], dtype=np.float64))
-    longitude = np.radians(np.array([site.longitude for site in sites], dtype=np.float64))
-    return _unit_vectors(latitude, longitude)
-
-
-def _unit_vectors(latitude: Floats, longitude: Floats) -> Floats:
-    return np.stack(
-        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=-1
-    )
+    return unit_vectors(np.array([site.latitude for site in sites]), np.array([site.longitude for site in sites]))

@@ -53,15 +53,14 @@ def assemble_forecast(
         inputs: what was known.
         register: what each source promised, to count the cycles that should have come and did not.
     """
-    spoken = {source_id: _spoken(inputs, source_id) for source_id in content.source_ids}
-    missing = tuple(source_id for source_id, said in spoken.items() if not said.any())
-    observations = bool(np.isfinite(inputs.recent.values).any())
-    known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
+    there = _there(content, inputs)
+    missing, observations = there.missing, there.observations
     own = heard(experts[: len(content.expert_names)], content.usual)
-    values, reasons = join_experts(content, blend, state, experts, inputs)
+    values, reasons = _join(content, blend, state, own, inputs, there)
     lineage = _lineage(content, blend, state, own, inputs, register)
     late = tuple(entry.source_id for entry in lineage if entry.missed_cycles > 0 and entry.source_id not in missing)
     name = regime_id(content.source_ids, missing, observations=observations)
+    known = there.known
     regime = Regime(name, missing, late, known.widening, known.coverage, known.cases)
     return AssembledForecast(values, reasons, regime, lineage, _warnings(lineage, missing, observations=observations))
 
@@ -74,12 +73,37 @@ def join_experts(
     inputs: ForecastInputs,
 ) -> tuple[ForecastValues, NDArray[np.uint8]]:
     """What the experts say together, calibrated for what is missing, and why a cell is as it is; arguments as above."""
+    own = heard(experts[: len(content.expert_names)], content.usual)
+    return _join(content, blend, state, own, inputs, _there(content, inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """What is there: leads at which each source says anything, which sources do not, and the calibration for that."""
+
+    spoken: Mapping[str, NDArray[np.bool_]]
+    missing: tuple[str, ...]
+    observations: bool
+    known: RegimeCalibration
+
+
+def _there(content: ReleaseContent, inputs: ForecastInputs) -> _There:
     spoken = {source_id: _spoken(inputs, source_id) for source_id in content.source_ids}
-    missing = [source_id for source_id, said in spoken.items() if not said.any()]
+    missing = tuple(source_id for source_id, said in spoken.items() if not said.any())
     observations = bool(np.isfinite(inputs.recent.values).any())
     known = nearest_regime(content.regimes, content.source_ids, missing, observations=observations)
-    at_leads = replace(known, factors=_factors(content, spoken, observations=observations))
-    own = heard(experts[: len(content.expert_names)], content.usual)
+    return _There(spoken, missing, observations, known)
+
+
+def _join(
+    content: ReleaseContent,
+    blend: Blend,
+    state: Mapping[str, NDArray[Any]],
+    own: NDArray[np.float32],
+    inputs: ForecastInputs,
+    there: _There,
+) -> tuple[ForecastValues, NDArray[np.uint8]]:
+    at_leads = replace(there.known, factors=_factors(content, there.spoken, observations=there.observations))
     values = calibrate(blend.combine(state, own), at_leads, inputs.grid.variables)
     return values, np.where(np.isfinite(values.mean), 0, NO_EXPERT_AWAKE).astype(np.uint8)
 

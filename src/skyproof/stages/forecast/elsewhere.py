@@ -99,6 +99,8 @@ def gather_since(archive: Archive, content: ReleaseContent, inputs: ForecastInpu
     """What the same cycles say of the sites registered since the release was learned, those of which one says anything."""
     held = set(content.grid.site_ids)
     came = [site for site in archive.sites.all() if site.site_id not in held]
+    if not came:
+        return inputs.at_places(np.empty(0, dtype=np.intp))
     found = archive.inputs.elsewhere(inputs, came)
     said = np.zeros(len(came), dtype=bool)
     for cases in found.cases:

@@ -88,21 +88,9 @@ def sample_blocks(cases: Cases) -> list[CaseBlock]:
     groups = group_leads(len(cases.issue_times), len(cases.lead_hours), len(cases.sites))
     wanted = max(_SAMPLE_CELLS // (len(cases.issue_times) * len(groups[0])), _SAMPLE_SITES)
     chosen = spread_out(len(cases.sites), wanted)
-    some = take_sites(cases, chosen) if len(chosen) < len(cases.sites) else cases
+    some = cases.at_places(chosen) if len(chosen) < len(cases.sites) else cases
     picked = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), _SAMPLE_LEADS)).round().astype(int))
     return [case_block(some, groups[index], cases.issue_times[-1]) for index in picked]
-
-
-def take_sites(cases: Cases, sites: NDArray[np.intp]) -> Cases:
-    """The cases of some sites."""
-    return replace(
-        cases,
-        sites=tuple(cases.sites[index] for index in sites),
-        members={name: values[:, :, sites] for name, values in cases.members.items()},
-        predictors={name: values[:, :, sites] for name, values in cases.predictors.items()},
-        observed=cases.observed[:, :, sites],
-        recent={name: values[:, :, sites] for name, values in cases.recent.items()},
-    )
 
 
 def quantile_loss(quantiles: Floats, observed: Floats, levels: Floats = LEVELS) -> float:
