@@ -15,7 +15,6 @@ from skyproof.domain.protocols import Blend, CaseExpert
 from skyproof.domain.quantiles import LEVEL_ARRAY
 from skyproof.domain.times import to_datetime64
 from skyproof.science.first_guess import with_first_guess
-from skyproof.science.free_memory import give_back_memory
 from skyproof.science.panel import RUNS_SHOWN, ask_panel, only_usual, part_experts
 from skyproof.stages.learn.calibrate_regimes import RegimeFit, fit_regimes
 from skyproof.stages.learn.dependence import score_outcomes
@@ -108,7 +107,6 @@ def _prepare(subject: Subject, experts: Sequence[CaseExpert]) -> _Prepared:
 def _fit_all(prepared: _Prepared, as_of: datetime, subject: Subject, tell: Callable[[], None]) -> None:
     _fit(prepared.plain, prepared.regular, as_of, subject.staleness, tell)
     _fit(prepared.back, prepared.with_guess, as_of, subject.staleness, tell)
-    give_back_memory()
 
 
 def _calibrate(subject: Subject, prepared: _Prepared, blend: Blend) -> Lesson:
